@@ -1,0 +1,16 @@
+//! Modbus conversations as state machines: bytes and time go in, values come out.
+//!
+//! [`client::ClientSession`] asks, [`server`] answers, [`tap::Tap`] watches both directions of somebody else's
+//! conversation. None of them knows a socket or a clock: the same code serves a server under load, a capture
+//! read offline and a test with a virtual clock.
+
+#![no_std]
+
+extern crate alloc;
+
+pub mod client;
+pub mod server;
+pub mod tap;
+mod time;
+
+pub use time::Instant;
