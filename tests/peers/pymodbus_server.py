@@ -1,0 +1,73 @@
+"""pymodbus as a server for our client.
+
+    pymodbus_server.py PORT        0 lets the system choose
+
+Prints `listening PORT`. Holds 1,024 of each table, addresses 0 to 1023, for every unit: holding register
+a = a XOR 0xA5C3, input register a = a, coil a is on when 3 divides a, discrete input a when 5 does. Takes
+writes. Lives as long as its standard input stays open, and five minutes at most.
+"""
+
+import asyncio
+import sys
+
+from pymodbus import ModbusDeviceIdentification
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+COUNT = 1024
+SECONDS_MAX = 300
+
+
+def registers(value):
+    return [SimData(0, values=[value(a) for a in range(COUNT)], datatype=DataType.REGISTERS)]
+
+
+def bits(value):
+    return [SimData(0, values=[value(a) for a in range(COUNT)], datatype=DataType.BITS)]
+
+
+async def main(port):
+    device = SimDevice(
+        0,  # every unit
+        simdata=(
+            bits(lambda a: a % 3 == 0),
+            bits(lambda a: a % 5 == 0),
+            registers(lambda a: a ^ 0xA5C3),
+            registers(lambda a: a),
+        ),
+    )
+    identity = ModbusDeviceIdentification(
+        info_name={
+            "VendorName": "pymodbus peer",
+            "ProductCode": "P502",
+            "MajorMinorRevision": "3.16",
+            "VendorUrl": "https://example.org",
+            "ProductName": "pattern server",
+            "ModelName": "1024",
+            "UserApplicationName": "port502 tests",
+        }
+    )
+    server = ModbusTcpServer(device, identity=identity, address=("127.0.0.1", port))
+    await server.serve_forever(background=True)
+    print("listening", server.transport.sockets[0].getsockname()[1], flush=True)
+
+    stdin_closed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+
+    async def until_closed():
+        while await reader.read(1024):
+            pass
+        stdin_closed.set()
+
+    task = asyncio.create_task(until_closed())
+    try:
+        await asyncio.wait_for(stdin_closed.wait(), SECONDS_MAX)
+    except asyncio.TimeoutError:
+        pass
+    task.cancel()
+    await server.shutdown()
+
+
+asyncio.run(main(int(sys.argv[1])))
