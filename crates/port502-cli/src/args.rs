@@ -1,0 +1,62 @@
+//! The argument tree: help, completions and manual pages all come from here.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{completions, man};
+use crate::failure::Failure;
+
+/// The whole system around TCP port 502: Modbus client and server, and what protects it.
+#[derive(Parser, Debug)]
+#[command(name = "port502", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 anything else, 2 wrong arguments, 3 no connection or the link broke, \
+    4 timed out, 5 the device answered with an exception, 6 the device broke the protocol."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// One row per command; each has its file under `commands`.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+impl Command {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self {
+            Command::Completions(args) => completions::run(args),
+            Command::Man(args) => man::run(args),
+        }
+    }
+}
+
+/// clap explains in paragraphs; scripts and logs want one line: what, where, what to try.
+pub(crate) fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let mut line = String::new();
+    for part in text.lines().map(str::trim).filter(|part| !part.is_empty()) {
+        if part.starts_with("Usage:") || part.starts_with("For more information") {
+            break;
+        }
+        let part = part.trim_start_matches("error: ").trim_start_matches("tip: ");
+        if !line.is_empty() {
+            line.push_str(if line.ends_with(':') { " " } else { "; " });
+        }
+        line.push_str(part);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,103 @@
+//! How a command ends when it does not end well: an exit code that scripts rely on, and one line for people.
+
+use std::io;
+use std::process::ExitCode;
+
+/// The exit codes other than 0. The order is by severity: a command with several results ends with the worst.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Exit {
+    /// Nothing went wrong, there is just nobody left to tell: the reader of our output went away.
+    Done,
+    /// Anything without a code of its own.
+    Other,
+    /// The device answered with an exception.
+    Exception,
+    /// The device broke the protocol.
+    Protocol,
+    /// The device did not answer in time.
+    Timeout,
+    /// No connection, or the link broke.
+    Link,
+    /// The arguments are wrong; nothing was sent.
+    Usage,
+}
+
+impl Exit {
+    /// The number that the process ends with.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Other => 1,
+            Exit::Usage => 2,
+            Exit::Link => 3,
+            Exit::Timeout => 4,
+            Exit::Exception => 5,
+            Exit::Protocol => 6,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// What went wrong, where, and what to try, in one line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Failure { exit, message: message.into() }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Failure::new(Exit::Usage, message)
+    }
+
+    pub(crate) fn other(message: impl Into<String>) -> Self {
+        Failure::new(Exit::Other, message)
+    }
+
+    /// Tells the user, and gives the process its exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        use io::Write as _;
+        if self.exit != Exit::Done {
+            // What a peer sent may be part of the message: it must not break the line, nor steer the terminal.
+            let line: String = self
+                .message
+                .chars()
+                .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+                .collect();
+            // Without stderr there is still the exit code.
+            let _ = writeln!(io::stderr(), "port502: {line}");
+        }
+        self.exit.into()
+    }
+}
+
+/// Of writing our output: everything else names its file.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::new(Exit::Done, ""),
+            _ => Failure::other(format!("cannot write the output: {error}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_wins() {
+        let mut all = [Exit::Usage, Exit::Exception, Exit::Done, Exit::Link, Exit::Other, Exit::Timeout];
+        all.sort();
+        assert_eq!(all.map(Exit::code), [0, 1, 5, 4, 3, 2]);
+    }
+}
