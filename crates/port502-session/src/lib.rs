@@ -9,8 +9,10 @@
 extern crate alloc;
 
 pub mod client;
+mod communication;
 pub mod server;
 pub mod tap;
 mod time;
 
+pub use communication::Communication;
 pub use time::Instant;

@@ -86,6 +86,16 @@ pub struct DeviceObjects<'a> {
 }
 
 impl<'a> DeviceObjects<'a> {
+    /// `count` objects as they stand in a response; `None` when `bytes` hold another number.
+    #[must_use]
+    pub fn new(count: usize, bytes: &'a [u8]) -> Option<Self> {
+        let mut rest = bytes;
+        for _ in 0..count {
+            (_, rest) = split_object(rest)?;
+        }
+        if rest.is_empty() { Some(DeviceObjects { count: u8::try_from(count).ok()?, bytes }) } else { None }
+    }
+
     /// Writes `objects` into `scratch` as they stand in a response; `None` when they do not fit.
     #[must_use]
     pub fn encode<'o>(
