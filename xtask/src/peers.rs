@@ -84,7 +84,7 @@ fn system() -> Result<()> {
         if !is_root {
             apt_get.args(["-n", "env"]);
         }
-        apt_get.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--quiet", "--yes"]);
+        apt_get.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "--yes", "-oDpkg::Use-Pty=0"]);
         apt_get
     };
     // On a fresh machine the lists are empty and nothing can be found without this.
