@@ -82,6 +82,12 @@ impl<'b> Writer<'b> {
         Ok(field)
     }
 
+    /// What was written so far.
+    #[must_use]
+    pub fn written(&self) -> &[u8] {
+        self.buffer.get(..self.at).unwrap_or_default()
+    }
+
     /// What was written.
     #[must_use]
     pub fn finish(self) -> &'b [u8] {

@@ -39,6 +39,7 @@ mod registers;
 mod request;
 mod response;
 pub mod rtu;
+pub mod serial;
 mod span;
 mod table;
 mod unit;

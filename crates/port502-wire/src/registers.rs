@@ -11,7 +11,7 @@ impl<'a> Registers<'a> {
     /// The words in `bytes`; `None` when a byte is left over.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Option<Self> {
-        if bytes.len() % 2 == 0 { Some(Registers { bytes }) } else { None }
+        if bytes.len().is_multiple_of(2) { Some(Registers { bytes }) } else { None }
     }
 
     /// Writes `values` into `scratch` as they stand in a PDU; `None` when they do not fit.
