@@ -259,7 +259,9 @@ def _():
 def _():
     response = good(c.report_device_id())
     assert response.identifier, "an empty server id"
-    same(response.status, True, "run indicator")
+    # pymodbus takes the last byte for the run indicator. Additional data may follow it (6.13), and then it is among
+    # what pymodbus takes for the identifier.
+    assert response.status or b"\xff" in response.identifier, f"no run indicator of FF in {response.identifier}"
 
 
 @check("read_exception_status: eight outputs, all off")
