@@ -1,6 +1,6 @@
 //! The chores of this repository, as `cargo xtask CHORE`.
 //!
-//! - [`test`]: the tests, fast ones first, with the real Modbus programs they talk with ([`peers`])
+//! - [`mod@test`]: the tests, fast ones first, with the real Modbus programs they talk with ([`peers`])
 //! - [`ci`]: everything a change must pass, as `.ci/run` calls it
 //! - [`deps`]: which crate may depend on which, and under what licence ([`licence`])
 //! - [`fuzz`]: the fuzz targets, each for some minutes

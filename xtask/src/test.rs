@@ -174,12 +174,12 @@ impl Counts {
     /// The counts of a runner's summary line; `None` for any other line.
     fn of_line(line: &str) -> Option<Self> {
         let line = without_colours(line);
-        let line = line.trim();
         // cargo test:  test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.00s
         // nextest:     Summary [   0.012s] 5 tests run: 4 passed (1 slow), 1 failed, 2 skipped
+        // For a test that failed, nextest repeats the former, indented: it is no summary of the run.
         let counts = match line.strip_prefix("test result: ") {
             Some(counts) => counts,
-            None if line.starts_with("Summary [") => line.split_once(" run: ")?.1,
+            None if line.trim_start().starts_with("Summary [") => line.split_once(" run: ")?.1,
             None => return None,
         };
         let words: Vec<&str> =
@@ -272,6 +272,7 @@ mod tests {
             "test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out",
             Some((2, 1, 0)),
         );
+        check("    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 33 filtered out", None);
         check("     Summary [   0.012s] 5 tests run: 5 passed, 0 skipped", Some((5, 0, 0)));
         check(
             "     Summary [  61.2s] 6 tests run: 3 passed (1 slow), 2 failed, 1 timed out, 7 skipped",
