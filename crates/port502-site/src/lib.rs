@@ -1,0 +1,29 @@
+//! What the registers of a site mean: the text that people write becomes values that cannot be wrong.
+//!
+//! - [`point`]: `holding:100:f32:cdab`, one place of a device and how to read it;
+//! - [`datum`]: what a point holds, from registers and to registers;
+//! - [`read_plan`]: the requests that read many points;
+//! - [`duration`]: `500ms`.
+//!
+//! ```
+//! use port502_site::{Cells, Datum, Point};
+//!
+//! let level: Point = "h:100:f32:cdab".parse()?;
+//! assert_eq!(level.to_string(), "holding:100:f32:cdab");
+//! assert_eq!(level.reference(), "40101");
+//!
+//! let values = level.decode(&Cells::Registers(vec![0x0000, 0x41C8]));
+//! assert_eq!(values, [Ok(Datum::F32(25.0))]);
+//! assert_eq!(level.parse_values("25")?, Cells::Registers(vec![0x0000, 0x41C8]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod datum;
+pub mod duration;
+mod nearest;
+pub mod point;
+pub mod read_plan;
+
+pub use datum::{Cells, Datum, ValueError};
+pub use nearest::nearest;
+pub use point::{Point, PointError};
