@@ -3,7 +3,7 @@ use crate::{Span, SpanError};
 /// Coils or discrete inputs as they stand in a PDU: eight to a byte, the first in the lowest bit, borrowed.
 #[derive(Clone, Copy)]
 pub struct Bits<'a> {
-    /// Holds at least `count` bits.
+    /// As many bytes as `count` bits take.
     bytes: &'a [u8],
     count: usize,
 }
@@ -17,7 +17,10 @@ impl<'a> Bits<'a> {
     /// The first `count` bits of `bytes`; `None` when there are fewer.
     #[must_use]
     pub const fn new(bytes: &'a [u8], count: usize) -> Option<Self> {
-        if count.div_ceil(8) <= bytes.len() { Some(Bits { bytes, count }) } else { None }
+        match bytes.split_at_checked(count.div_ceil(8)) {
+            Some((bytes, _)) => Some(Bits { bytes, count }),
+            None => None,
+        }
     }
 
     /// Writes `values` into `scratch` as they stand in a PDU; `None` when they do not fit.
@@ -151,5 +154,19 @@ impl<'a> CoilBlock<'a> {
     #[must_use]
     pub const fn values(self) -> Bits<'a> {
         self.values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_bytes_are_kept_than_the_bits_take() {
+        // A byte too many would be written behind a byte count that does not fit the quantity.
+        assert_eq!(Bits::new(&[1, 2, 3], 9).map(Bits::bytes), Some(&[1, 2][..]));
+        assert_eq!(Bits::new(&[1, 2, 3], 0).map(Bits::bytes), Some(&[][..]));
+        assert_eq!(Bits::new(&[1, 2, 3], 24).map(Bits::bytes), Some(&[1, 2, 3][..]));
+        assert_eq!(Bits::new(&[1, 2, 3], 25), None);
     }
 }

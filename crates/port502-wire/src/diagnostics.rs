@@ -84,6 +84,11 @@ impl SubFunction {
         self.facts().map_or("Reserved", |facts| facts.name)
     }
 
+    /// Whether the data field is one word, in request and response.
+    pub(crate) fn is_one_word(self) -> bool {
+        self.facts().is_some_and(|facts| facts.data != Data::Words)
+    }
+
     /// Whether `data` is what a request of this sub-function carries. Of a reserved one nothing is known, so
     /// nothing is refused.
     pub(crate) fn takes(self, data: &[u8]) -> bool {

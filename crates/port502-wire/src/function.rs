@@ -1,7 +1,7 @@
 //! What is true of each function code stands in [`FACTS`], and nowhere else: the parser's limits, the framer's
 //! lengths, the names in reports and the documents all read it.
 
-use crate::Table;
+use crate::{SubFunction, Table};
 
 /// A function code, 1 to 127 in requests (V1.1b3, 4.1).
 ///
@@ -49,7 +49,7 @@ functions! {
         request Length::Fixed(0), response Length::Fixed(1), serial true;
     /// 08 Diagnostics.
     DIAGNOSTICS = 8 "Diagnostics" "6.8" Diagnose None, max 1,
-        request Length::Open { least: 2 }, response Length::Open { least: 2 }, serial true;
+        request Length::SubFunction, response Length::SubFunction, serial true;
     /// 11 Get Comm Event Counter.
     GET_COMM_EVENT_COUNTER = 11 "GetCommEventCounter" "6.9" Diagnose None, max 1,
         request Length::Fixed(0), response Length::Fixed(4), serial true;
@@ -115,11 +115,8 @@ pub enum Length {
         /// Offset of the count behind the function code.
         at: u8,
     },
-    /// Only the end of the frame tells, as for the data of a diagnostics request.
-    Open {
-        /// No body is shorter.
-        least: u8,
-    },
+    /// As the sub-function says: most carry one word, the echo of 00 and the reserved ones are open.
+    SubFunction,
     /// As the MEI type says: a device identification counts its objects, all else is open.
     Mei,
 }
@@ -302,7 +299,13 @@ fn body_len(rule: Length, body: &[u8]) -> Result<Option<usize>, UnknownLength> {
                 _ => None,
             }
         }
-        Length::Open { least } => return Err(UnknownLength { least: 1 + usize::from(least) }),
+        Length::SubFunction => match *body {
+            [high, low, ..] if !SubFunction(u16::from_be_bytes([high, low])).is_one_word() => {
+                return Err(UnknownLength { least: 3 });
+            }
+            [_, _, ..] => Some(5),
+            _ => None,
+        },
         // Both callers have dealt with it.
         Length::Mei => return Err(UnknownLength { least: 2 }),
     })
@@ -336,7 +339,11 @@ mod tests {
         check(&[0x2B], Ok(None));
         check(&[0x2B, 0x0E], Ok(Some(4)));
         check(&[0x2B, 0x0D], Err(UnknownLength { least: 2 }));
-        check(&[0x08], Err(UnknownLength { least: 3 }));
+        check(&[0x08, 0], Ok(None));
+        check(&[0x08, 0, 0], Err(UnknownLength { least: 3 }));
+        check(&[0x08, 0, 1], Ok(Some(5)));
+        check(&[0x08, 0, 20], Ok(Some(5)));
+        check(&[0x08, 0, 21], Err(UnknownLength { least: 3 }));
         check(&[0x41], Err(UnknownLength { least: 1 }));
     }
 

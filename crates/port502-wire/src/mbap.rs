@@ -199,7 +199,10 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
-    fn all(pieces: &[&[u8]]) -> (Vec<(u16, Vec<u8>)>, Option<LengthError>, bool) {
+    /// Transaction id (or protocol id) and PDU of each frame, how it ended, whether a frame was under way.
+    type All = (Vec<(u16, Vec<u8>)>, Option<LengthError>, bool);
+
+    fn all(pieces: &[&[u8]]) -> All {
         let (mut decoder, mut frames) = (Decoder::new(), Vec::new());
         for mut piece in pieces.iter().copied() {
             loop {

@@ -264,7 +264,12 @@ impl<'a> Response<'a> {
                     return Err(PduError::Truncated { function, offset: 1 });
                 };
                 let sub_function = SubFunction(word(s1, s0));
-                if sub_function.facts().is_some() && (data.is_empty() || !data.len().is_multiple_of(2)) {
+                if sub_function.is_one_word() && data.len() != 2 {
+                    return Err(wrong_length(function, body, 4));
+                }
+                if sub_function == SubFunction::RETURN_QUERY_DATA
+                    && (data.is_empty() || !data.len().is_multiple_of(2))
+                {
                     return Err(PduError::Truncated { function, offset: pdu.len() });
                 }
                 Response::Diagnostics { sub_function, data }

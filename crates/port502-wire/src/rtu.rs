@@ -482,7 +482,7 @@ mod tests {
         check(Hears::Both, &[&adu(7, &[0x41; 253])], "| 65:253");
         // Glitches before and behind.
         check(Hears::Requests, &[&[0xFF, 0], &open, &[0xFF]], "| ~2 65:4 ~1");
-        check(Hears::Requests, &[&[0xFF, 0, 0xFF], &open], "| -11");
+        check(Hears::Requests, &[&[0xFF, 0, 0xFF], &open], "| -10");
         // A good frame behind it marks its end.
         check(Hears::Requests, &[&open, &good], "| 65:4 3:5");
         check(Hears::Requests, &[&good, &open], "3:5 | 65:4");
