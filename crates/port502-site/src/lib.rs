@@ -1,9 +1,10 @@
 //! What the registers of a site mean: the text that people write becomes values that cannot be wrong.
 //!
-//! - [`point`]: `holding:100:f32:cdab`, one place of a device and how to read it;
-//! - [`datum`]: what a point holds, from registers and to registers;
-//! - [`read_plan`]: the requests that read many points;
-//! - [`duration`]: `500ms`.
+//! - [`point`][]: `holding:100:f32:cdab`, one place of a device and how to read it;
+//! - [`datum`][]: what a point holds, from registers and to registers;
+//! - [`register_map`][]: a CSV file with all the points of a device;
+//! - [`read_plan`][]: the requests that read many points;
+//! - [`duration`][]: `500ms`.
 //!
 //! ```
 //! use port502_site::{Cells, Datum, Point};
@@ -23,7 +24,9 @@ pub mod duration;
 mod nearest;
 pub mod point;
 pub mod read_plan;
+pub mod register_map;
 
 pub use datum::{Cells, Datum, ValueError};
 pub use nearest::nearest;
 pub use point::{Point, PointError};
+pub use register_map::RegisterMap;

@@ -158,8 +158,8 @@ const ORDERS: [&str; 10] =
 /// The table that a word names, in any of its spellings.
 #[must_use]
 pub fn table(word: &str) -> Option<Table> {
-    let is = |name: &&str| name.eq_ignore_ascii_case(word);
-    TABLES.iter().find(|(_, names)| names.iter().any(|name| is(&name))).map(|(table, _)| *table)
+    let spelled = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(word));
+    TABLES.iter().find(|(_, names)| spelled(names)).map(|(table, _)| *table)
 }
 
 /// The table that a word which names none was perhaps meant to be.
@@ -560,6 +560,9 @@ impl fmt::Display for PointPartsError {
 impl core::error::Error for PointPartsError {}
 
 #[cfg(test)]
+pub(crate) use tests::any_point;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -756,6 +759,3 @@ mod tests {
         }
     }
 }
-
-#[cfg(test)]
-pub(crate) use tests::any_point;
