@@ -17,11 +17,11 @@ pub enum PduError {
         /// Its length.
         len: usize,
     },
-    /// The PDU ends before the field that starts at `offset` does.
+    /// The PDU ends before its fields do.
     Truncated {
         /// The function code.
         function: u8,
-        /// Where the missing or cut field starts.
+        /// Where it ends, or where the item starts that is cut.
         offset: usize,
     },
     /// Bytes follow after the last field, which ends at `offset`.
@@ -111,7 +111,7 @@ impl core::fmt::Display for PduError {
                 write!(f, "function {function}: {len} bytes are more than {}", crate::PDU_MAX)
             }
             PduError::Truncated { function, offset } => {
-                write!(f, "function {function}: the PDU ends within the field at byte {offset}")
+                write!(f, "function {function}: the PDU is cut at byte {offset}")
             }
             PduError::Trailing { function, offset } => {
                 write!(f, "function {function}: bytes follow after byte {offset}, where the PDU ends")

@@ -181,16 +181,30 @@ impl Decoder {
     }
 }
 
+/// The header in front of a PDU of `len` bytes, 1 to [`PDU_MAX`].
+#[inline]
+#[must_use]
+pub fn header(transaction: TransactionId, unit: UnitId, len: usize) -> [u8; HEADER_LEN] {
+    let ([t1, t0], [l1, l0]) = (transaction.0.to_be_bytes(), length_field(len).to_be_bytes());
+    [t1, t0, 0, 0, l1, l0, unit.0]
+}
+
+/// Counts unit id and PDU.
+fn length_field(pdu_len: usize) -> u16 {
+    u16::try_from(pdu_len.min(PDU_MAX) + 1).unwrap_or_default()
+}
+
 /// Writes header and PDU to the front of `buffer`; [`ADU_MAX`] bytes are always enough.
 ///
 /// # Errors
 /// A PDU that is empty or longer than [`PDU_MAX`], or a small buffer.
 pub fn emit<'b>(frame: &Frame<'_>, buffer: &'b mut [u8]) -> Result<&'b [u8], EmitError> {
     let len = frame.pdu.len();
-    let length = u16::try_from(len + 1).ok().filter(|_| len <= PDU_MAX && len != 0);
-    let length = length.ok_or(EmitError::TooLong { len })?;
+    if len == 0 || len > PDU_MAX {
+        return Err(EmitError::TooLong { len });
+    }
     let mut out = crate::Writer::new(buffer);
-    out.u16(frame.transaction.0)?.u16(0)?.u16(length)?.u8(frame.unit.0)?.bytes(frame.pdu)?;
+    out.bytes(&header(frame.transaction, frame.unit, len))?.bytes(frame.pdu)?;
     Ok(out.finish())
 }
 

@@ -135,6 +135,12 @@ pub(crate) fn wrong_length(function: u8, body: &[u8], want: usize) -> PduError {
     }
 }
 
+/// The error of a PDU above [`PDU_MAX`]: even there the function code is looked at first.
+#[cold]
+pub(crate) fn too_long(function: u8, len: usize, known: bool) -> PduError {
+    if known { PduError::TooLong { function, len } } else { PduError::Function { function } }
+}
+
 fn parse_span<const MAX: u16>(function: u8, body: &[u8]) -> Result<Span<MAX>, PduError> {
     let &[s1, s0, c1, c0] = body else { return Err(wrong_length(function, body, 4)) };
     Span::new(word(s1, s0), word(c1, c0)).map_err(|e| PduError::span(function, e))
@@ -159,16 +165,18 @@ fn counted_values(
     Ok(values)
 }
 
+/// `offset` is where `body` starts in the PDU.
 fn parse_register_block<const MAX: u16>(
     function: u8,
+    offset: usize,
     body: &[u8],
 ) -> Result<RegisterBlock<'_, MAX>, PduError> {
     let &[s1, s0, c1, c0, byte_count, ref values @ ..] = body else {
-        return Err(PduError::Truncated { function, offset: 1 + body.len() });
+        return Err(PduError::Truncated { function, offset: offset + body.len() });
     };
     let count = word(c1, c0);
     let values = counted_values(function, (count, MAX), (byte_count, 2 * usize::from(count)), values)?;
-    let values = Registers::new(values).ok_or(PduError::Truncated { function, offset: 6 })?;
+    let values = Registers::new(values).ok_or(PduError::Truncated { function, offset: offset + 5 })?;
     RegisterBlock::new(word(s1, s0), values).map_err(|e| PduError::span(function, e))
 }
 
@@ -182,7 +190,7 @@ impl<'a> Request<'a> {
     pub fn parse(pdu: &'a [u8]) -> Result<Self, PduError> {
         let (&function, body) = pdu.split_first().ok_or(PduError::Empty)?;
         if pdu.len() > PDU_MAX {
-            return Err(PduError::TooLong { function, len: pdu.len() });
+            return Err(too_long(function, pdu.len(), FunctionCode(function).is_request()));
         }
         let exactly = |want: usize, request| {
             if body.len() == want { Ok(request) } else { Err(wrong_length(function, body, want)) }
@@ -214,7 +222,7 @@ impl<'a> Request<'a> {
             FunctionCode::READ_EXCEPTION_STATUS => exactly(0, Request::ReadExceptionStatus)?,
             FunctionCode::DIAGNOSTICS => {
                 let &[s1, s0, ref data @ ..] = body else {
-                    return Err(PduError::Truncated { function, offset: 1 });
+                    return Err(PduError::Truncated { function, offset: pdu.len() });
                 };
                 let sub_function = SubFunction(word(s1, s0));
                 if !sub_function.takes(data) {
@@ -243,7 +251,7 @@ impl<'a> Request<'a> {
                 Request::WriteMultipleCoils { block }
             }
             FunctionCode::WRITE_MULTIPLE_REGISTERS => {
-                Request::WriteMultipleRegisters { block: parse_register_block(function, body)? }
+                Request::WriteMultipleRegisters { block: parse_register_block(function, 1, body)? }
             }
             FunctionCode::REPORT_SERVER_ID => exactly(0, Request::ReportServerId)?,
             FunctionCode::READ_FILE_RECORD => {
@@ -265,7 +273,7 @@ impl<'a> Request<'a> {
                 if let Err(error @ crate::SpanError::Count { .. }) = read {
                     return Err(PduError::span(function, error));
                 }
-                let write = parse_register_block(function, write)?;
+                let write = parse_register_block(function, 5, write)?;
                 let read = read.map_err(|e| PduError::span(function, e))?;
                 Request::ReadWriteMultipleRegisters { read, write }
             }

@@ -1,5 +1,5 @@
 use crate::device_identification::MEI;
-use crate::request::{emit_counted, finish, wrong_length};
+use crate::request::{emit_counted, finish, too_long, wrong_length};
 use crate::{
     Bits, DeviceIdentification, EmitError, ExceptionCode, FileWrites, FunctionCode, PDU_MAX, PduError,
     RecordsRead, Registers, Request, SubFunction, Writer,
@@ -193,17 +193,24 @@ fn counted(function: u8, body: &[u8]) -> Result<&[u8], PduError> {
     Err(PduError::ByteCount { function, got: count.into(), implied })
 }
 
+/// The most bytes that answer one request for bits: 2000 of them.
+const BIT_BYTES_MAX: usize = 250;
+
 fn parse_bits(function: u8, body: &[u8]) -> Result<Bits<'_>, PduError> {
     let bytes = counted(function, body)?;
-    let bad = PduError::ByteCount { function, got: 0, implied: 1 };
-    if bytes.is_empty() { Err(bad) } else { Bits::new(bytes, bytes.len() * 8).ok_or(bad) }
+    let bad = |implied: usize| {
+        let [got, implied] = [bytes.len(), implied].map(|n| u16::try_from(n).unwrap_or(u16::MAX));
+        PduError::ByteCount { function, got, implied }
+    };
+    let right = bytes.len().clamp(1, BIT_BYTES_MAX);
+    Bits::new(bytes, bytes.len() * 8).filter(|_| bytes.len() == right).ok_or_else(|| bad(right))
 }
 
 /// `min` is 2 for reads, which return one register at least, and 0 for a queue.
-fn parse_registers(function: u8, bytes: &[u8], min: usize) -> Result<Registers<'_>, PduError> {
+fn parse_registers(function: u8, bytes: &[u8], min: u16) -> Result<Registers<'_>, PduError> {
     let got = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-    let bad = PduError::ByteCount { function, got, implied: got.saturating_add(1) & !1 };
-    if bytes.len() < min { Err(bad) } else { Registers::new(bytes).ok_or(bad) }
+    let bad = PduError::ByteCount { function, got, implied: min.max(got.saturating_add(1) & !1) };
+    if got < min { Err(bad) } else { Registers::new(bytes).ok_or(bad) }
 }
 
 impl<'a> Response<'a> {
@@ -215,7 +222,7 @@ impl<'a> Response<'a> {
     pub fn parse(pdu: &'a [u8]) -> Result<Self, PduError> {
         let (&function, body) = pdu.split_first().ok_or(PduError::Empty)?;
         if pdu.len() > PDU_MAX {
-            return Err(PduError::TooLong { function, len: pdu.len() });
+            return Err(too_long(function, pdu.len(), function & 0x7F != 0));
         }
         let two_words = || match *body {
             [a1, a0, b1, b0] => Ok((word(a1, a0), word(b1, b0))),
@@ -261,7 +268,7 @@ impl<'a> Response<'a> {
             }
             FunctionCode::DIAGNOSTICS => {
                 let &[s1, s0, ref data @ ..] = body else {
-                    return Err(PduError::Truncated { function, offset: 1 });
+                    return Err(PduError::Truncated { function, offset: pdu.len() });
                 };
                 let sub_function = SubFunction(word(s1, s0));
                 if sub_function.is_one_word() && data.len() != 2 {
