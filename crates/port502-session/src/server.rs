@@ -10,9 +10,9 @@ use core::time::Duration;
 use port502_wire::function::FunctionSet;
 use port502_wire::mbap::{Decoder, LengthError, Received};
 use port502_wire::{
-    BitsMut, CoilBlock, DeviceIdentification, DeviceObject, DeviceObjects, ExceptionCode, FileReads, FileWrites,
-    FunctionCode, PDU_MAX, ReadDeviceIdCode, RegisterBlock, RegistersMut, Request, Response, Span, SubFunction,
-    UnitId, Writer,
+    BitsMut, CoilBlock, DeviceIdentification, DeviceObject, DeviceObjects, ExceptionCode, FileReads,
+    FileWrites, FunctionCode, PDU_MAX, ReadDeviceIdCode, RegisterBlock, RegistersMut, Request, Response,
+    Span, SubFunction, UnitId, Writer,
 };
 
 use crate::Instant;
@@ -173,11 +173,7 @@ pub trait Device: Send + Sync {
 
     /// 12: status, event count and message count; sets `log` to the event bytes, the newest first, and returns
     /// how many there are.
-    fn comm_event_log(
-        &self,
-        cx: &Context<'_>,
-        log: &mut [u8; 64],
-    ) -> DeviceResult<(u16, u16, u16, usize)> {
+    fn comm_event_log(&self, cx: &Context<'_>, log: &mut [u8; 64]) -> DeviceResult<(u16, u16, u16, usize)> {
         Err(NOT_OFFERED)
     }
 
@@ -610,14 +606,20 @@ impl ServerSession {
     #[must_use]
     pub fn poll_timeout(&self) -> Instant {
         let idle = self.heard + self.limits.idle;
-        self.frame_began.map_or(idle, |began| idle.min(began + self.limits.frame))
+        self.frame_deadline().map_or(idle, |frame| frame.min(idle))
+    }
+
+    /// Until when the rest of a frame has to be here; `None` between frames.
+    #[must_use]
+    pub fn frame_deadline(&self) -> Option<Instant> {
+        self.frame_began.map(|began| began + self.limits.frame)
     }
 
     /// Whether the peer has been silent for too long.
     #[must_use]
     pub fn expired(&self, now: Instant) -> Option<Expired> {
-        match self.frame_began {
-            Some(began) if now >= began + self.limits.frame => Some(Expired::HalfFrame),
+        match self.frame_deadline() {
+            Some(deadline) if now >= deadline => Some(Expired::HalfFrame),
             // A client that waits for its answer has nothing to say meanwhile.
             _ if now >= self.heard + self.limits.idle && self.open == 0 => Some(Expired::Idle),
             _ => None,

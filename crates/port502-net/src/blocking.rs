@@ -1,0 +1,114 @@
+//! The client for programs without an async runtime.
+//!
+//! ```no_run
+//! use port502_net::{blocking::Client, client::Options};
+//!
+//! let client = Client::connect("10.0.0.5".parse()?, Options::default())?;
+//! let registers = client.unit(1).read_holding_registers(100, 4)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use port502_wire::value::{Order, Value, ValueType};
+use port502_wire::{ReadDeviceIdCode, Request, SubFunction, Table, UnitId};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Mutex;
+
+use crate::client::{self, Error, Options};
+use crate::{Pdu, Target};
+
+/// A connection to a Modbus server; each call waits for its answer. Clones share the connection.
+///
+/// Calls from several threads take turns. To keep several requests in flight, use the async
+/// [`client::Client`]. Not for use within an async runtime: a call there panics, as any blocking would stall it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    client: client::Client,
+    runtime: Arc<Mutex<Runtime>>,
+}
+
+/// One device behind a connection.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    unit: client::Unit,
+    runtime: Arc<Mutex<Runtime>>,
+}
+
+fn wait<F: Future>(runtime: &Mutex<Runtime>, future: F) -> F::Output {
+    runtime.blocking_lock().block_on(future)
+}
+
+impl Client {
+    /// Connects, as [`client::Client::connect`].
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn connect(target: Target, options: Options) -> Result<Client, Error> {
+        let failed =
+            |source: io::Error| Error::Connect { target: Box::new(target.clone()), source: Arc::new(source) };
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let client = runtime.block_on(client::Client::connect(target, options))?;
+        Ok(Client { client, runtime: Arc::new(Mutex::new(runtime)) })
+    }
+
+    /// The device with this unit id behind the connection.
+    #[must_use]
+    pub fn unit(&self, unit: impl Into<UnitId>) -> Unit {
+        Unit { unit: self.client.unit(unit), runtime: Arc::clone(&self.runtime) }
+    }
+}
+
+/// The same method as the async unit's, waited for.
+macro_rules! blocking {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $kind:ty),*) -> $out:ty;)*) => {
+        impl Unit {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// [`Error`]
+            pub fn $name(&self, $($arg: $kind),*) -> Result<$out, Error> {
+                wait(&self.runtime, self.unit.$name($($arg),*))
+            }
+        )*}
+    };
+}
+
+blocking! {
+    /// Any request, as [`client::Unit::call`].
+    call(request: &Request<'_>) -> Pdu;
+    /// 01: `count` coils.
+    read_coils(start: u16, count: usize) -> Vec<bool>;
+    /// 02: `count` discrete inputs.
+    read_discrete_inputs(start: u16, count: usize) -> Vec<bool>;
+    /// 03: `count` holding registers.
+    read_holding_registers(start: u16, count: usize) -> Vec<u16>;
+    /// 04: `count` input registers.
+    read_input_registers(start: u16, count: usize) -> Vec<u16>;
+    /// 05: one coil.
+    write_single_coil(address: u16, value: bool) -> ();
+    /// 06: one holding register.
+    write_single_register(address: u16, value: u16) -> ();
+    /// 15: coils.
+    write_multiple_coils(start: u16, values: &[bool]) -> ();
+    /// 16: holding registers.
+    write_multiple_registers(start: u16, values: &[u16]) -> ();
+    /// 22: bits of one holding register.
+    mask_write_register(address: u16, and: u16, or: u16) -> ();
+    /// 23: writes, then reads.
+    read_write_multiple_registers(read_start: u16, read_count: u16, write_start: u16, values: &[u16]) -> Vec<u16>;
+    /// 24: a queue.
+    read_fifo_queue(address: u16) -> Vec<u16>;
+    /// 08: diagnostics.
+    diagnostics(sub_function: SubFunction, data: &[u8]) -> Vec<u8>;
+    /// 17: the server's id.
+    report_server_id() -> Vec<u8>;
+    /// 43/14: the device's identification.
+    read_device_identification(code: ReadDeviceIdCode) -> Vec<(u8, Vec<u8>)>;
+    /// One typed value.
+    read_value(table: Table, address: u16, value_type: ValueType, order: Order) -> Value;
+    /// One typed value, to holding registers.
+    write_value(address: u16, value_type: ValueType, order: Order, value: Value) -> ();
+}

@@ -1,0 +1,409 @@
+//! The task that owns a client's socket.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use port502_session::Instant as SessionInstant;
+use port502_session::client::{ClientSession, Event, StartError};
+use port502_wire::mbap::{ADU_MAX, TransactionId};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::{Command, Error, IN_FLIGHT_MAX, Options, ProtocolError, QUEUE_MAX, State};
+use crate::{Link, Pdu, Target, tcp};
+
+/// Bytes taken from the socket at once: more than [`IN_FLIGHT_MAX`] answers of the usual size.
+const READ_LEN: usize = 8 * 1024;
+
+/// A connection of any link.
+pub(super) type Stream = TcpStream;
+
+/// One attempt to connect.
+pub(super) async fn dial(target: &Target, options: &Options) -> Result<Stream, Error> {
+    if target.link() != Link::Tcp {
+        return Err(Error::Unsupported { link: target.link() });
+    }
+    let failed = |source| Error::Connect { target: Box::new(target.clone()), source: Arc::new(source) };
+    let attempt = TcpStream::connect((target.host(), target.port()));
+    let stream = match tokio::time::timeout(options.connect_timeout, attempt).await {
+        Ok(result) => result.map_err(failed)?,
+        Err(_) => {
+            let text = format!("no connection within {:?}", options.connect_timeout);
+            return Err(failed(io::Error::new(io::ErrorKind::TimedOut, text)));
+        }
+    };
+    tcp::set_up(&stream).map_err(failed)?;
+    Ok(stream)
+}
+
+/// Runs until the last handle is dropped.
+pub(super) async fn run(
+    target: Target,
+    options: Options,
+    mut commands: mpsc::Receiver<Command>,
+    state: watch::Sender<State>,
+    mut stream: Option<Stream>,
+) {
+    let mut queue = Queue::default();
+    loop {
+        let connected = match stream.take() {
+            Some(connected) => connected,
+            None => match reconnect(&target, &options, &mut commands, &mut queue, &state).await {
+                Some(connected) => connected,
+                None => return,
+            },
+        };
+        state.send_replace(State::Connected);
+        let mut drive = Drive::new(connected, &target, &options);
+        let end = poll_fn(|cx| drive.poll(cx, &mut commands, &mut queue)).await;
+        drive.end(&end);
+        match end {
+            End::Closed => return,
+            End::Broken(error) => tracing::debug!(%target, %error, "the connection broke"),
+            End::Stream(error) => tracing::debug!(%target, %error, "the stream cannot be read"),
+        }
+        state.send_replace(State::Idle);
+    }
+}
+
+/// Requests that have not gone out.
+#[derive(Default)]
+struct Queue(VecDeque<Command>);
+
+impl Queue {
+    fn deadline(&self) -> Option<Instant> {
+        self.0.iter().map(|command| command.deadline).min()
+    }
+
+    /// Answers those whose time is over, and forgets those nobody waits for.
+    fn expire(&mut self, now: Instant, why: impl Fn(&Command) -> Error) {
+        let mut kept = VecDeque::with_capacity(self.0.len());
+        for command in self.0.drain(..) {
+            if command.deadline <= now {
+                let error = why(&command);
+                // The caller may be gone; then nobody needs to know.
+                let _ = command.reply.send(Err(error));
+            } else if !command.reply.is_closed() {
+                kept.push_back(command);
+            }
+        }
+        self.0 = kept;
+    }
+}
+
+/// Waits for somebody to ask, then tries until there is a connection. `None` when the last handle is gone.
+async fn reconnect(
+    target: &Target,
+    options: &Options,
+    commands: &mut mpsc::Receiver<Command>,
+    queue: &mut Queue,
+    state: &watch::Sender<State>,
+) -> Option<Stream> {
+    let (mut failures, mut pause, mut last_error): (u32, _, Option<Error>) = (0, options.backoff, None);
+    loop {
+        if queue.0.is_empty() {
+            queue.0.push_back(commands.recv().await?);
+        }
+        state.send_replace(State::Connecting { attempt: failures + 1 });
+        let attempt = pin!(dial(target, options));
+        match meanwhile(attempt, commands, queue, last_error.as_ref()).await? {
+            Ok(stream) => return Some(stream),
+            Err(error) => {
+                failures += 1;
+                tracing::debug!(%target, failures, %error, "could not connect");
+                state.send_replace(State::Waiting { attempt: failures, error: error.to_string() });
+                last_error = Some(error);
+            }
+        }
+        let wait = pin!(tokio::time::sleep(jittered(pause)));
+        meanwhile(wait, commands, queue, last_error.as_ref()).await?;
+        pause = (pause * 2).min(options.backoff_max);
+    }
+}
+
+/// Between half of `pause` and all of it.
+fn jittered(pause: Duration) -> Duration {
+    // A hasher of the standard library is seeded anew each time: randomness enough to spread clients.
+    let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    let half = pause / 2;
+    half + half.mul_f64((random % 1024) as f64 / 1024.0)
+}
+
+/// Awaits `future` while requests come in and run out of time. `None` when the last handle is gone.
+async fn meanwhile<F: Future>(
+    mut future: Pin<&mut F>,
+    commands: &mut mpsc::Receiver<Command>,
+    queue: &mut Queue,
+    last_error: Option<&Error>,
+) -> Option<F::Output> {
+    let why = |command: &Command| {
+        last_error.cloned().unwrap_or(Error::Timeout { after: command.timeout, sent: false })
+    };
+    loop {
+        let deadline = queue.deadline();
+        let expiry = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            output = &mut future => return Some(output),
+            () = expiry => queue.expire(Instant::now(), why),
+            command = commands.recv(), if queue.0.len() < QUEUE_MAX => queue.0.push_back(command?),
+        }
+    }
+}
+
+/// How a connection ended.
+enum End {
+    /// The last handle was dropped.
+    Closed,
+    /// The peer closed it, or the network did.
+    Broken(Arc<io::Error>),
+    /// What the peer sends cannot be read.
+    Stream(ProtocolError),
+}
+
+/// Who waits for which answer.
+struct Waiting {
+    id: TransactionId,
+    timeout: Duration,
+    reply: oneshot::Sender<Result<Pdu, Error>>,
+}
+
+/// One connection at work.
+struct Drive<'t, S> {
+    stream: S,
+    target: &'t Target,
+    in_flight: usize,
+    session: ClientSession<IN_FLIGHT_MAX>,
+    waiting: Vec<Waiting>,
+    /// Frames on their way out, from `sent` on.
+    out: Vec<u8>,
+    sent: usize,
+    input: Box<[u8; READ_LEN]>,
+    /// Set to the earliest deadline, or to one that has been met since: then it fires for nothing, once.
+    timer: Pin<Box<Sleep>>,
+    armed: Option<Instant>,
+    epoch: Instant,
+}
+
+impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
+    fn new(stream: S, target: &'t Target, options: &Options) -> Self {
+        let epoch = Instant::now();
+        Drive {
+            stream,
+            target,
+            in_flight: options.in_flight.clamp(1, IN_FLIGHT_MAX),
+            session: ClientSession::new().strict_unit(options.strict_unit),
+            waiting: Vec::new(),
+            out: Vec::new(),
+            sent: 0,
+            input: Box::new([0; READ_LEN]),
+            timer: Box::pin(sleep_until(epoch)),
+            armed: None,
+            epoch,
+        }
+    }
+
+    /// Moves everything that can move: requests out, answers in, deadlines.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        commands: &mut mpsc::Receiver<Command>,
+        queue: &mut Queue,
+    ) -> Poll<End> {
+        loop {
+            if let Poll::Ready(end) = self.poll_commands(cx, commands, queue) {
+                return Poll::Ready(end);
+            }
+            if let Err(error) = self.poll_flush(cx) {
+                return Poll::Ready(End::Broken(Arc::new(error)));
+            }
+            match self.poll_read(cx) {
+                Poll::Ready(Ok(())) => continue, // places in flight may have become free
+                Poll::Ready(Err(end)) => return Poll::Ready(end),
+                Poll::Pending => {}
+            }
+            if self.poll_deadlines(cx, queue).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Puts requests in flight while there are places.
+    fn poll_commands(
+        &mut self,
+        cx: &mut Context<'_>,
+        commands: &mut mpsc::Receiver<Command>,
+        queue: &mut Queue,
+    ) -> Poll<End> {
+        let mut now = None;
+        loop {
+            let command = if self.session.pending() < self.in_flight {
+                match queue.0.pop_front() {
+                    Some(command) => command,
+                    None => match commands.poll_recv(cx) {
+                        Poll::Ready(Some(command)) => command,
+                        Poll::Ready(None) => return Poll::Ready(End::Closed),
+                        Poll::Pending => return Poll::Pending,
+                    },
+                }
+            } else {
+                // No place: what waits must still run out of time when its time is over.
+                if queue.0.len() < QUEUE_MAX {
+                    match commands.poll_recv(cx) {
+                        Poll::Ready(Some(command)) => {
+                            queue.0.push_back(command);
+                            continue;
+                        }
+                        Poll::Ready(None) => return Poll::Ready(End::Closed),
+                        Poll::Pending => {}
+                    }
+                }
+                return Poll::Pending;
+            };
+            if command.reply.is_closed() {
+                continue;
+            }
+            let now = *now.get_or_insert_with(Instant::now);
+            if command.deadline <= now {
+                let _ = command.reply.send(Err(Error::Timeout { after: command.timeout, sent: false }));
+                continue;
+            }
+            if let Err(end) = self.start(now, command, queue) {
+                return Poll::Ready(end);
+            }
+        }
+    }
+
+    fn start(&mut self, now: Instant, command: Command, queue: &mut Queue) -> Result<(), End> {
+        let mut adu = [0; ADU_MAX];
+        let left = command.deadline - now;
+        let started =
+            self.session.start(self.session_time(now), command.unit, command.pdu.as_bytes(), left, &mut adu);
+        match started {
+            Ok((id, adu)) => {
+                self.out.extend_from_slice(adu);
+                self.waiting.push(Waiting { id, timeout: command.timeout, reply: command.reply });
+                Ok(())
+            }
+            Err(StartError::Pdu(error)) => {
+                let _ = command.reply.send(Err(error.into()));
+                Ok(())
+            }
+            Err(StartError::TooManyPending) => {
+                queue.0.push_front(command);
+                Ok(())
+            }
+            Err(error @ StartError::TooManyAbandoned) => {
+                queue.0.push_front(command);
+                Err(End::Broken(Arc::new(io::Error::new(io::ErrorKind::TimedOut, error.to_string()))))
+            }
+        }
+    }
+
+    fn session_time(&self, now: Instant) -> SessionInstant {
+        SessionInstant::ZERO + (now - self.epoch)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while let Some(unsent @ [_, ..]) = self.out.get(self.sent..) {
+            match Pin::new(&mut self.stream).poll_write(cx, unsent) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(n)) => self.sent += n,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        self.out.clear();
+        self.sent = 0;
+        Ok(())
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let mut buffer = ReadBuf::new(&mut self.input[..]);
+        let result = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+        let broken = |error| Err(End::Broken(Arc::new(error)));
+        if let Err(error) = result {
+            return Poll::Ready(broken(error));
+        }
+        let mut bytes = buffer.filled();
+        if bytes.is_empty() {
+            let text = "the peer closed it";
+            return Poll::Ready(broken(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
+        }
+        loop {
+            let (id, result) = match self.session.next(&mut bytes) {
+                Ok(None) => return Poll::Ready(Ok(())),
+                Err(error) => return Poll::Ready(Err(End::Stream(error.into()))),
+                Ok(Some(Event::Discarded { id })) => {
+                    tracing::debug!(target = %self.target, ?id, "passed over a frame that nobody waits for");
+                    continue;
+                }
+                Ok(Some(Event::Answer { id, pdu })) => (id, Pdu::new(pdu).ok_or(Error::Closed)),
+                Ok(Some(Event::BadAnswer { id, error })) => (id, Err(error.into())),
+            };
+            settle(&mut self.waiting, id, result);
+        }
+    }
+
+    /// Gives up what is over its time; pending when nothing was.
+    fn poll_deadlines(&mut self, cx: &mut Context<'_>, queue: &mut Queue) -> Poll<()> {
+        let flying = self.session.poll_timeout().map(|at| self.epoch + at.since(SessionInstant::ZERO));
+        let earliest = match (flying, queue.deadline()) {
+            (Some(a), Some(b)) => a.min(b),
+            (Some(at), None) | (None, Some(at)) => at,
+            (None, None) => return Poll::Pending,
+        };
+        // A timer that fires too early is cheap; setting it for every request is not.
+        if self.armed.is_none_or(|armed| armed > earliest) {
+            self.timer.as_mut().reset(earliest);
+            self.armed = Some(earliest);
+        }
+        ready!(self.timer.as_mut().poll(cx));
+        self.armed = None;
+        let now = Instant::now();
+        while let Some(id) = self.session.handle_timeout(self.session_time(now)) {
+            let Some(at) = self.waiting.iter().position(|waiting| waiting.id == id) else { continue };
+            let waiting = self.waiting.swap_remove(at);
+            let _ = waiting.reply.send(Err(Error::Timeout { after: waiting.timeout, sent: true }));
+        }
+        queue.expire(now, |command| Error::Timeout { after: command.timeout, sent: false });
+        Poll::Ready(())
+    }
+
+    /// Tells those whose answers can no longer come.
+    fn end(&mut self, end: &End) {
+        for waiting in self.waiting.drain(..) {
+            let error = match end {
+                End::Closed => Error::Closed,
+                End::Stream(error) => Error::Protocol(*error),
+                End::Broken(source) => Error::Transport {
+                    target: Box::new(self.target.clone()),
+                    // Part of it may be in the socket's buffer; nobody can tell how far it came.
+                    sent: true,
+                    source: Arc::clone(source),
+                },
+            };
+            let _ = waiting.reply.send(Err(error));
+        }
+    }
+}
+
+fn settle(waiting: &mut Vec<Waiting>, id: TransactionId, result: Result<Pdu, Error>) {
+    if let Some(at) = waiting.iter().position(|waiting| waiting.id == id) {
+        // The caller may be gone: then the answer is of no use to anybody.
+        let _ = waiting.swap_remove(at).reply.send(result);
+    }
+}

@@ -1,0 +1,17 @@
+//! Modbus over sockets.
+//!
+//! [`client::Client`] asks: clone it, share it, put many requests in flight; it reconnects by itself.
+//! [`server::Server`] answers from a [`Device`](port502_session::server::Device), for example a
+//! [`memory::MemoryDevice`]. [`blocking`] is the client for programs without an async runtime.
+
+pub mod blocking;
+pub mod client;
+pub mod fault;
+pub mod memory;
+mod pdu;
+pub mod server;
+mod target;
+mod tcp;
+
+pub use pdu::Pdu;
+pub use target::{Link, Target, TargetError};

@@ -1,0 +1,344 @@
+//! One connection: a burst of requests in, a burst of answers out.
+//!
+//! The bytes of a read are handed to the session where they lie, in a buffer that all connections of a thread
+//! share; what cannot be dealt with at once (half a frame, an answer that the socket does not take) is kept by
+//! the connection. So an idle connection costs little, and a burst costs one read and one write.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Task, Poll};
+use std::time::Duration;
+
+use port502_session::Instant as SessionInstant;
+use port502_session::server::{Context, Reply, ServerSession};
+use port502_wire::mbap::{self, ADU_MAX, HEADER_LEN, Received, TransactionId};
+use port502_wire::{ExceptionCode, PDU_MAX, UnitId};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::registry::{Closed, Place};
+use super::service::{Late, Outcome, Service, Step};
+use super::{Event, Options};
+
+/// Bytes read at once. Requests of 12 bytes: more than a thousand in one burst.
+const READ_LEN: usize = 16 * 1024;
+
+/// Answers gathered before they are written. When the client does not take them, no more requests are read:
+/// this bounds what a connection can hold.
+const WRITE_LEN: usize = 64 * 1024;
+
+/// Buffers of a thread, in use only within one poll.
+struct Scratch {
+    input: [u8; READ_LEN],
+    output: [u8; WRITE_LEN],
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Box<Scratch>> =
+        RefCell::new(Box::new(Scratch { input: [0; READ_LEN], output: [0; WRITE_LEN] }));
+}
+
+/// Serves one client to its end.
+pub(super) async fn run<S: Service>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: Arc<S>,
+    options: Arc<Options>,
+    place: Place,
+) {
+    let epoch = Instant::now();
+    let session = ServerSession::new(SessionInstant::ZERO, options.limits);
+    let mut report = Report { options, peer, requests: 0, why: Closed::ByServer };
+    let first_timeout = epoch + session.poll_timeout().since(SessionInstant::ZERO);
+    let mut connection = Connection {
+        stream,
+        service,
+        session,
+        place,
+        cx: Context::new(Some(peer), UnitId::BROADCAST),
+        unread: Vec::new(),
+        unsent: Vec::new(),
+        sent: 0,
+        late: Vec::new(),
+        script: None,
+        ended: false,
+        timer: Box::pin(sleep_until(first_timeout)),
+        epoch,
+    };
+    let requests = &mut report.requests;
+    let why = poll_fn(|task| connection.poll(task, requests)).await;
+    report.why = why;
+}
+
+/// Tells the observer of the end, also when the task is ended from outside.
+struct Report {
+    options: Arc<Options>,
+    peer: SocketAddr,
+    requests: u64,
+    why: Closed,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let (peer, why, requests) = (self.peer, self.why, self.requests);
+        tracing::debug!(%peer, %why, requests, "connection ended");
+        self.options.tell(&Event::Closed { peer, why, requests });
+    }
+}
+
+/// An answer that takes time, and the header it goes under.
+struct Waiting {
+    transaction: TransactionId,
+    unit: UnitId,
+    function: u8,
+    answer: Pin<Box<dyn Future<Output = Late> + Send>>,
+}
+
+/// A script that is being played. Nothing else is sent meanwhile.
+struct Playing {
+    steps: VecDeque<Step>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+struct Connection<S> {
+    stream: TcpStream,
+    service: Arc<S>,
+    session: ServerSession,
+    place: Place,
+    cx: Context<'static>,
+    /// Read, and not looked at yet because the socket takes no answers.
+    unread: Vec<u8>,
+    /// Answers that the socket did not take, from `sent` on.
+    unsent: Vec<u8>,
+    sent: usize,
+    late: Vec<Waiting>,
+    script: Option<Playing>,
+    /// The client sends no more; what it is still owed goes out.
+    ended: bool,
+    timer: Pin<Box<Sleep>>,
+    epoch: Instant,
+}
+
+impl<S: Service> Connection<S> {
+    fn poll(&mut self, task: &mut Task<'_>, requests: &mut u64) -> Poll<Closed> {
+        match self.poll_work(task, requests) {
+            Ok(true) => return Poll::Ready(Closed::ByPeer),
+            Ok(false) => {}
+            Err(why) => return Poll::Ready(why),
+        }
+        let busy = self.session.is_busy() || !self.unsent.is_empty() || self.script.is_some();
+        self.place.active(busy);
+        while self.timer.as_mut().poll(task).is_ready() {
+            let now = self.now();
+            if let Some(expired) = self.session.expired(now) {
+                return Poll::Ready(Closed::Expired(expired));
+            }
+            // Something happened since the timer was set, or an answer is still being worked on.
+            let next = self.session.poll_timeout().max(now + Duration::from_millis(100));
+            self.timer.as_mut().reset(self.epoch + next.since(SessionInstant::ZERO));
+        }
+        Poll::Pending
+    }
+
+    fn now(&self) -> SessionInstant {
+        SessionInstant::ZERO + (Instant::now() - self.epoch)
+    }
+
+    /// Does what can be done now. `Ok(true)`: the client has gone, and has all it was owed.
+    fn poll_work(&mut self, task: &mut Task<'_>, requests: &mut u64) -> Result<bool, Closed> {
+        loop {
+            self.poll_flush(task)?;
+            if !self.unsent.is_empty() {
+                return Ok(false);
+            }
+            if self.poll_script(task)? {
+                continue;
+            }
+            if self.script.is_some() {
+                return Ok(false);
+            }
+            if self.poll_late(task) {
+                continue;
+            }
+            if !self.unread.is_empty() {
+                let unread = std::mem::take(&mut self.unread);
+                SCRATCH
+                    .with_borrow_mut(|scratch| self.serve(task, &unread, &mut scratch.output, requests))?;
+                continue;
+            }
+            if self.ended {
+                return Ok(self.late.is_empty());
+            }
+            let more = SCRATCH.with_borrow_mut(|scratch| {
+                let Scratch { input, output } = &mut **scratch;
+                let mut buffer = ReadBuf::new(input);
+                match Pin::new(&mut self.stream).poll_read(task, &mut buffer) {
+                    Poll::Pending => Ok(false),
+                    Poll::Ready(Err(_)) => Err(Closed::Broken),
+                    Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                        self.ended = true;
+                        Ok(true)
+                    }
+                    Poll::Ready(Ok(())) => {
+                        let filled = buffer.filled().len();
+                        let input = input.get(..filled).unwrap_or_default();
+                        self.serve(task, input, output, requests).map(|()| true)
+                    }
+                }
+            })?;
+            if !more {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Answers all requests in `input`, and writes the answers together.
+    fn serve(
+        &mut self,
+        task: &mut Task<'_>,
+        mut input: &[u8],
+        output: &mut [u8; WRITE_LEN],
+        requests: &mut u64,
+    ) -> Result<(), Closed> {
+        let mut filled = 0;
+        let unreadable = loop {
+            let Some(room) = output.get_mut(filled..).and_then(<[u8]>::first_chunk_mut::<ADU_MAX>) else {
+                // As many answers as the buffer holds: out with them before the next.
+                self.write(task, output.get(..filled).unwrap_or_default())?;
+                filled = 0;
+                if !self.unsent.is_empty() {
+                    self.unread.extend_from_slice(input);
+                    return Ok(());
+                }
+                continue;
+            };
+            let frame = match self.session.next(&mut input) {
+                Ok(Some(Received::Frame(frame))) => frame,
+                Ok(Some(Received::Foreign { .. })) => continue,
+                Ok(None) => break None,
+                Err(error) => break Some(error.length),
+            };
+            *requests += 1;
+            let (transaction, unit) = (frame.transaction, frame.unit);
+            let function = frame.pdu.first().copied().unwrap_or_default();
+            let Some((header, pdu)) = room.split_first_chunk_mut::<HEADER_LEN>() else { continue };
+            let Some(pdu) = pdu.first_chunk_mut::<PDU_MAX>() else { continue };
+            let reply = match self.service.call(&self.cx.for_unit(unit), &frame, pdu) {
+                Outcome::Now(reply) => reply,
+                Outcome::Later(answer) if self.session.begin() => {
+                    self.late.push(Waiting { transaction, unit, function, answer });
+                    continue;
+                }
+                Outcome::Later(_) => Reply::Exception(ExceptionCode::ServerDeviceBusy),
+            };
+            if let Some(pdu) = reply.emit(function, pdu) {
+                *header = mbap::header(transaction, unit, pdu.len());
+                filled += HEADER_LEN + pdu.len();
+            }
+        };
+        self.session.heard(self.now());
+        if let Some(deadline) = self.session.frame_deadline() {
+            self.expect_by(deadline);
+        }
+        self.write(task, output.get(..filled).unwrap_or_default())?;
+        match unreadable {
+            Some(length) => Err(Closed::Unreadable { length }),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets the timer to fire no later than `deadline`.
+    fn expect_by(&mut self, deadline: SessionInstant) {
+        let deadline = self.epoch + deadline.since(SessionInstant::ZERO);
+        if deadline < self.timer.deadline() {
+            self.timer.as_mut().reset(deadline);
+        }
+    }
+
+    /// Writes what the socket takes, and keeps the rest.
+    fn write(&mut self, task: &mut Task<'_>, mut bytes: &[u8]) -> Result<(), Closed> {
+        while !bytes.is_empty() && self.unsent.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(task, bytes) {
+                Poll::Ready(Ok(0) | Err(_)) => return Err(Closed::Broken),
+                Poll::Ready(Ok(n)) => bytes = bytes.get(n..).unwrap_or_default(),
+                Poll::Pending => break,
+            }
+        }
+        self.unsent.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, task: &mut Task<'_>) -> Result<(), Closed> {
+        while let Some(rest @ [_, ..]) = self.unsent.get(self.sent..) {
+            match Pin::new(&mut self.stream).poll_write(task, rest) {
+                Poll::Ready(Ok(0) | Err(_)) => return Err(Closed::Broken),
+                Poll::Ready(Ok(n)) => self.sent += n,
+                Poll::Pending => return Ok(()),
+            }
+        }
+        if !self.unsent.is_empty() {
+            // Memory is for those who are behind, not for those who once were.
+            self.unsent = Vec::new();
+            self.sent = 0;
+        }
+        Ok(())
+    }
+
+    /// Sends answers that have become ready; whether there were any.
+    fn poll_late(&mut self, task: &mut Task<'_>) -> bool {
+        let (mut any, mut at) = (false, 0);
+        while let Some(waiting) = self.late.get_mut(at) {
+            let Poll::Ready(late) = waiting.answer.as_mut().poll(task) else {
+                at += 1;
+                continue;
+            };
+            let Waiting { transaction, unit, function, .. } = self.late.remove(at);
+            self.session.end();
+            any = true;
+            let mut frame = |pdu: &[u8]| {
+                self.unsent.extend_from_slice(&mbap::header(transaction, unit, pdu.len()));
+                self.unsent.extend_from_slice(pdu);
+            };
+            match late {
+                Late::Response(pdu) => frame(pdu.as_bytes()),
+                Late::Exception(code) => frame(&[function | 0x80, code.code()]),
+                Late::Silence => {}
+                Late::Script(steps) => {
+                    let playing = self.script.get_or_insert(Playing { steps: VecDeque::new(), pause: None });
+                    playing.steps.extend(steps);
+                }
+            }
+        }
+        any
+    }
+
+    /// Plays the script on; whether something was sent.
+    fn poll_script(&mut self, task: &mut Task<'_>) -> Result<bool, Closed> {
+        let Some(playing) = &mut self.script else { return Ok(false) };
+        loop {
+            if let Some(pause) = &mut playing.pause {
+                if pause.as_mut().poll(task).is_pending() {
+                    return Ok(false);
+                }
+                playing.pause = None;
+            }
+            match playing.steps.pop_front() {
+                Some(Step::Send(bytes)) => {
+                    self.unsent.extend_from_slice(&bytes);
+                    return Ok(true);
+                }
+                Some(Step::Wait(pause)) => playing.pause = Some(Box::pin(tokio::time::sleep(pause))),
+                Some(Step::Close) => return Err(Closed::Fault),
+                None => {
+                    self.script = None;
+                    return Ok(true);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The server: many connections, each request answered from a [`Service`].
+//!
+//! ```no_run
+//! use port502_net::{memory::MemoryDevice, server::{Options, Server}};
+//!
+//! # async fn serve() -> std::io::Result<()> {
+//! let server = Server::bind(&"tcp://127.0.0.1:1502".parse().expect("a target"), Options::default())?;
+//! println!("listening on {}", server.local_addr());
+//! server.run(MemoryDevice::full()).await
+//! # }
+//! ```
+//!
+//! All requests of one read are answered with one write. A connection costs about a kilobyte while it is idle.
+
+mod connection;
+mod registry;
+mod service;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use port502_session::server::Limits;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+pub use port502_session::server::{Context, Device, DeviceResult, Reply, answer};
+pub use registry::Closed;
+pub use service::{Late, Outcome, Service, Step, Units, Unmapped};
+
+use crate::{Link, Target, tcp};
+use registry::Registry;
+
+/// Connections that the kernel may hold before they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// After an `accept` that failed for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How a server behaves. Built from [`Options::default`] by changing fields.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Connections at once. One more closes the one that has been idle for longest; when none is idle, the new
+    /// one is refused.
+    pub connections: usize,
+    /// Connections at once from one address.
+    pub per_peer: usize,
+    /// Networks that clients may come from; all when empty. Others are closed at once.
+    pub allowed: Vec<IpNet>,
+    /// Idle and half-frame timeouts, transactions at once.
+    pub limits: Limits,
+    /// Told of connections that come and go.
+    pub observer: Option<Arc<dyn Fn(&Event) + Send + Sync>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            connections: 2048,
+            per_peer: usize::MAX,
+            allowed: Vec::new(),
+            limits: Limits::default(),
+            observer: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("connections", &self.connections)
+            .field("per_peer", &self.per_peer)
+            .field("allowed", &self.allowed)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What happens to connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A client was accepted.
+    Opened {
+        /// Its address.
+        peer: SocketAddr,
+    },
+    /// A client was turned away.
+    Refused {
+        /// Its address.
+        peer: SocketAddr,
+        /// Why.
+        why: Refusal,
+    },
+    /// A connection ended.
+    Closed {
+        /// Its address.
+        peer: SocketAddr,
+        /// How.
+        why: Closed,
+        /// The requests it made.
+        requests: u64,
+    },
+}
+
+/// Why a client was turned away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// Its address is in none of [`Options::allowed`].
+    NotAllowed,
+    /// It has [`Options::per_peer`] connections already.
+    PerPeer,
+    /// There are [`Options::connections`], and none is idle.
+    AllBusy,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Refusal::NotAllowed => "its address is not allowed",
+            Refusal::PerPeer => "it has as many connections as one address may have",
+            Refusal::AllBusy => "all connections are taken and busy",
+        })
+    }
+}
+
+/// A listening socket that serves nothing yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: std::net::TcpListener,
+    local: SocketAddr,
+    options: Options,
+    stop: watch::Sender<bool>,
+}
+
+/// Ends a running server.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Sender<bool>);
+
+impl Stop {
+    /// No new connections; idle ones end now, the others when their requests are answered.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Server {
+    /// Listens. Port 0 lets the system choose one.
+    ///
+    /// # Errors
+    /// The system's, for an address in use, a port below 1024 without the right to it, and the like.
+    pub fn bind(target: &Target, options: Options) -> io::Result<Server> {
+        if target.link() != Link::Tcp {
+            let text = format!("{}:// cannot be listened on yet: use tcp://", target.link().scheme());
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
+        let address = (target.host(), target.port()).to_socket_addrs()?.next();
+        let address = address.ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // A restarted server must get its port back while old connections linger.
+        #[cfg(not(windows))]
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let listener = std::net::TcpListener::from(socket);
+        let local = listener.local_addr()?;
+        Ok(Server { listener, local, options, stop: watch::Sender::new(false) })
+    }
+
+    /// Where it listens, with the port that the system chose.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// A handle that ends it.
+    #[must_use]
+    pub fn stop_handle(&self) -> Stop {
+        Stop(self.stop.clone())
+    }
+
+    /// Serves until it is stopped and the last answers are out.
+    ///
+    /// Connections are tasks of the runtime that this is awaited on. A `current_thread` runtime serves small
+    /// machines best: no request ever changes threads.
+    ///
+    /// # Errors
+    /// The listening socket cannot be used. Failures of single connections, and want of file descriptors, end
+    /// nothing.
+    pub async fn run<S: Service>(self, service: S) -> io::Result<()> {
+        let listener = TcpListener::from_std(self.listener)?;
+        let (service, options) = (Arc::new(service), Arc::new(self.options));
+        let registry = Arc::new(Registry::new(&options));
+        let mut stopped = self.stop.subscribe();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stopped.wait_for(|stop| *stop) => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => accept(stream, peer, &service, &options, &registry),
+                Err(error) if is_one_connections(&error) => {}
+                Err(error) => {
+                    // Out of file descriptors, most likely: make room, and give the system time.
+                    tracing::warn!(%error, "accept failed");
+                    registry.close_oldest_idle();
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        registry.drain().await;
+        Ok(())
+    }
+}
+
+/// The client gave up before it was accepted.
+fn is_one_connections(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+fn accept<S: Service>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: &Arc<S>,
+    options: &Arc<Options>,
+    registry: &Arc<Registry>,
+) {
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let admitted =
+        if is_allowed(&options.allowed, peer.ip()) { registry.admit(peer) } else { Err(Refusal::NotAllowed) };
+    let place = match admitted {
+        Ok(place) => place,
+        Err(why) => {
+            tracing::info!(%peer, %why, "refused");
+            return options.tell(&Event::Refused { peer, why });
+        }
+    };
+    if tcp::set_up(&stream).is_err() {
+        return; // it is gone already
+    }
+    options.tell(&Event::Opened { peer });
+    let (service, told) = (Arc::clone(service), Arc::clone(options));
+    let id = place.id();
+    let task = tokio::spawn(connection::run(stream, peer, service, told, place));
+    registry.started(id, task.abort_handle());
+}
+
+fn is_allowed(allowed: &[IpNet], peer: IpAddr) -> bool {
+    allowed.is_empty() || allowed.iter().any(|network| network.contains(&peer))
+}
+
+impl Options {
+    fn tell(&self, event: &Event) {
+        if let Some(observer) = &self.observer {
+            observer(event);
+        }
+    }
+}

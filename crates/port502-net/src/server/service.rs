@@ -1,0 +1,114 @@
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use port502_session::server::{Context, Device, Reply};
+use port502_wire::mbap::Frame;
+use port502_wire::{ExceptionCode, PDU_MAX, UnitId};
+
+use crate::Pdu;
+
+/// What stands behind a server's connections: a device, several by unit, or another network.
+///
+/// Every [`Device`] is a service, answering under each unit id as a device does that is reached directly.
+pub trait Service: Send + Sync + 'static {
+    /// Answers one frame. An answer that is there at once is written to `out`; one that takes time is a future,
+    /// and requests behind it are not held up.
+    fn call(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome;
+}
+
+/// How a [`Service`] answers.
+pub enum Outcome {
+    /// At once.
+    Now(Reply),
+    /// When the future ends.
+    Later(Pin<Box<dyn Future<Output = Late> + Send>>),
+}
+
+/// An answer that took time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Late {
+    /// This PDU.
+    Response(Pdu),
+    /// A refusal.
+    Exception(ExceptionCode),
+    /// None.
+    Silence,
+    /// Bytes as they are, for simulated devices that misbehave.
+    Script(Vec<Step>),
+}
+
+/// A step of a [`Late::Script`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Send these bytes, which need be no frame.
+    Send(Vec<u8>),
+    /// Send nothing for so long.
+    Wait(Duration),
+    /// Close the connection.
+    Close,
+}
+
+impl<D: Device + 'static> Service for D {
+    #[inline]
+    fn call(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
+        Outcome::Now(self.answer(cx, frame.pdu, out))
+    }
+}
+
+/// What a unit id without a device gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Unmapped {
+    /// Exception 0A: the gateway has no path to it.
+    GatewayPathUnavailable,
+    /// Exception 0B: it does not answer. The default, for that is what a bus without it looks like.
+    #[default]
+    GatewayTargetFailedToRespond,
+    /// Nothing, as on a serial line.
+    Silence,
+}
+
+/// Several devices by unit id, as behind a gateway.
+#[derive(Clone, Debug)]
+pub struct Units<D> {
+    devices: BTreeMap<UnitId, D>,
+    unmapped: Unmapped,
+}
+
+impl<D: Device + 'static> Units<D> {
+    /// Without devices.
+    #[must_use]
+    pub fn new(unmapped: Unmapped) -> Self {
+        Units { devices: BTreeMap::new(), unmapped }
+    }
+
+    /// The same with `device` under `unit`, in the place of what was there.
+    #[must_use]
+    pub fn with(mut self, unit: impl Into<UnitId>, device: D) -> Self {
+        self.devices.insert(unit.into(), device);
+        self
+    }
+
+    /// The device under `unit`.
+    #[must_use]
+    pub fn device(&self, unit: UnitId) -> Option<&D> {
+        self.devices.get(&unit)
+    }
+}
+
+impl<D: Device + 'static> Service for Units<D> {
+    #[inline]
+    fn call(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
+        Outcome::Now(match (self.devices.get(&frame.unit), self.unmapped) {
+            (Some(device), _) => device.answer(cx, frame.pdu, out),
+            (None, Unmapped::GatewayPathUnavailable) => {
+                Reply::Exception(ExceptionCode::GatewayPathUnavailable)
+            }
+            (None, Unmapped::GatewayTargetFailedToRespond) => {
+                Reply::Exception(ExceptionCode::GatewayTargetFailedToRespond)
+            }
+            (None, Unmapped::Silence) => Reply::Silence,
+        })
+    }
+}
