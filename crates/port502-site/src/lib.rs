@@ -3,7 +3,7 @@
 //! - [`point`][]: `holding:100:f32:cdab`, one place of a device and how to read it;
 //! - [`datum`][]: what a point holds, from registers and to registers;
 //! - [`register_map`][]: a CSV file with all the points of a device;
-//! - [`read_plan`][]: the requests that read many points;
+//! - [`read_plan`][] and [`write_plan`][]: the requests that read many points, and that write one;
 //! - [`duration`][]: `500ms`.
 //!
 //! ```
@@ -25,6 +25,7 @@ mod nearest;
 pub mod point;
 pub mod read_plan;
 pub mod register_map;
+pub mod write_plan;
 
 pub use datum::{Cells, Datum, ValueError};
 pub use nearest::nearest;
