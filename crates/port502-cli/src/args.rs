@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, man};
+use crate::commands::{completions, man, serve};
 use crate::failure::Failure;
 
 /// The whole system around TCP port 502: Modbus client and server, and what protects it.
@@ -22,6 +22,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Completions(completions::Args),
     Man(man::Args),
+    Serve(serve::Args),
 }
 
 impl Command {
@@ -29,6 +30,7 @@ impl Command {
         match self {
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),
+            Command::Serve(args) => serve::run(args),
         }
     }
 }

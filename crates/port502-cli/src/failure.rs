@@ -48,11 +48,13 @@ impl From<Exit> for ExitCode {
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
     pub(crate) message: String,
+    /// One more line for each thing more that is wrong, as in a file that is checked as a whole.
+    pub(crate) more: Vec<String>,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Failure { exit, message: message.into() }
+        Failure { exit, message: message.into(), more: Vec::new() }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
@@ -63,18 +65,26 @@ impl Failure {
         Failure::new(Exit::Other, message)
     }
 
+    /// Several things at once, one line each.
+    pub(crate) fn list(exit: Exit, lines: impl IntoIterator<Item = String>) -> Self {
+        let mut lines = lines.into_iter();
+        let message = lines.next().unwrap_or_default();
+        Failure { exit, message, more: lines.collect() }
+    }
+
     /// Tells the user, and gives the process its exit code.
     pub(crate) fn report(&self) -> ExitCode {
         use io::Write as _;
         if self.exit != Exit::Done {
-            // What a peer sent may be part of the message: it must not break the line, nor steer the terminal.
-            let line: String = self
-                .message
-                .chars()
-                .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
-                .collect();
-            // Without stderr there is still the exit code.
-            let _ = writeln!(io::stderr(), "port502: {line}");
+            for line in std::iter::once(&self.message).chain(&self.more) {
+                // What a peer sent may be part of the line: it must not break it, nor steer the terminal.
+                let line: String = line
+                    .chars()
+                    .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+                    .collect();
+                // Without stderr there is still the exit code.
+                let _ = writeln!(io::stderr(), "port502: {line}");
+            }
         }
         self.exit.into()
     }

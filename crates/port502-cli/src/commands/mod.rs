@@ -2,3 +2,29 @@
 
 pub(crate) mod completions;
 pub(crate) mod man;
+pub(crate) mod serve;
+
+use std::time::Duration;
+
+use port502_wire::UnitId;
+
+use crate::failure::Failure;
+
+/// A unit id as an argument.
+fn unit_id(text: &str) -> Result<UnitId, String> {
+    let number = port502_site::point::number(text).and_then(|number| u8::try_from(number).ok());
+    number.map(UnitId).ok_or_else(|| "want a unit id from 0 to 255".to_owned())
+}
+
+/// A duration as an argument.
+fn duration(text: &str) -> Result<Duration, String> {
+    port502_site::duration::parse(text).map_err(|error| error.to_string())
+}
+
+/// The runtime of a command: one thread, so that nothing that a request needs ever changes threads.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::other(format!("cannot start: {error}")))
+}

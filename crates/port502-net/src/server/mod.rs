@@ -54,7 +54,7 @@ pub struct Options {
     /// Idle and half-frame timeouts, transactions at once.
     pub limits: Limits,
     /// Told of connections that come and go.
-    pub observer: Option<Arc<dyn Fn(&Event) + Send + Sync>>,
+    pub observer: Option<Observer>,
 }
 
 impl Default for Options {
@@ -79,6 +79,9 @@ impl std::fmt::Debug for Options {
             .finish_non_exhaustive()
     }
 }
+
+/// Is told of connections. It is called while others wait, so it must not block.
+pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// What happens to connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

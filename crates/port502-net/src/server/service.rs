@@ -30,7 +30,7 @@ pub enum Outcome {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Late {
     /// This PDU.
-    Response(Pdu),
+    Response(Box<Pdu>),
     /// A refusal.
     Exception(ExceptionCode),
     /// None.

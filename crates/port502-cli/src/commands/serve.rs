@@ -1,0 +1,363 @@
+//! `port502 serve`: a device to read from and write to, and to see what a client makes of its faults.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use port502_net::Target;
+use port502_net::fault::{Faults, Faulty};
+use port502_net::memory::{Builder, Change, MemoryDevice, Values};
+use port502_net::server::{Event, Options, Server, Service, Stop, Units, Unmapped};
+use port502_site::register_map::{Access, RegisterMap};
+use port502_site::{Cells, point};
+use port502_wire::{Table, UnitId};
+use tokio::sync::broadcast;
+
+use crate::failure::{Exit, Failure};
+use crate::signal;
+
+/// Serve a Modbus device from memory
+///
+/// Without --map it has all 65,536 addresses of each table, zeros. Without --unit it answers under every unit
+/// id, as a device does that is reached directly; with --unit each unit has its own memory, and other ids get
+/// exception 0B. Clients and their writes are shown, one line each.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Where to listen; more than once for several places. Port 0 lets the system choose. [default:
+    /// tcp://127.0.0.1:502, or port 1502 where 502 is not permitted]
+    #[arg(long, value_name = "URL")]
+    listen: Vec<Target>,
+    /// The device's addresses and first values, as CSV: table,address and optionally
+    /// type,order,count,value,name,unit,access.
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    map: Option<PathBuf>,
+    /// full: all addresses, zeros. bench: holding register a holds a XOR 0xA5C3.
+    #[arg(long, value_enum, default_value_t = Preset::Full)]
+    preset: Preset,
+    /// Serve this unit id only; more than once for several.
+    #[arg(long, value_name = "N", value_parser = super::unit_id)]
+    unit: Vec<UnitId>,
+    /// Misbehave: delay=200ms,drop=1%,exception=6@holding:10,wrong-tid=0.1%,dribble
+    #[arg(long, value_name = "FAULTS")]
+    fault: Option<Faults>,
+    /// The seed of the faults that are left to chance; the same seed and requests bring the same faults.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Connections at once; one more closes the one that has been idle for longest.
+    #[arg(long, value_name = "N", default_value_t = 2048)]
+    connections: usize,
+    /// Close connections that have been silent for so long.
+    #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = super::duration)]
+    idle: Duration,
+    /// Networks that clients may come from, as 10.20.0.0/24; more than once for several. [default: all]
+    #[arg(long, value_name = "NETWORK", value_parser = network)]
+    allow: Vec<ipnet::IpNet>,
+    /// Do not show clients and writes.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// What a device without a map holds.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+enum Preset {
+    /// All addresses, zeros.
+    Full,
+    /// All addresses, in the holding registers the pattern that load generators check.
+    Bench,
+}
+
+/// A network in CIDR notation, or one address.
+fn network(text: &str) -> Result<ipnet::IpNet, String> {
+    let address = || text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from);
+    text.parse()
+        .or_else(|_| address())
+        .map_err(|_| "want an address or a network, as 10.20.0.0/24".to_owned())
+}
+
+pub(crate) fn run(args: Args) -> Result<(), Failure> {
+    let map = args.map.as_deref().map(read_map).transpose()?;
+    raise_file_limit();
+    let runtime = super::runtime()?;
+    runtime.block_on(serve(args, map))
+}
+
+fn read_map(path: &Path) -> Result<RegisterMap, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::other(format!("cannot read the map {}: {error}", path.display())))?;
+    RegisterMap::parse(&text).map_err(|errors| {
+        let lines: Vec<_> = errors.iter().map(|error| format!("{}:{error}", path.display())).collect();
+        Failure::list(Exit::Usage, lines)
+    })
+}
+
+/// A connection is a file: 2,048 of them are more than the 1,024 that many systems allow at first.
+fn raise_file_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        // Without it the server closes idle connections earlier, and says so.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
+}
+
+/// The device of one unit.
+fn device(preset: Preset, map: Option<&RegisterMap>) -> MemoryDevice {
+    let Some(map) = map else {
+        let full = MemoryDevice::full_builder();
+        return match preset {
+            Preset::Full => full,
+            Preset::Bench => {
+                let pattern: Vec<u16> = (0..=u16::MAX).map(|address| address ^ 0xA5C3).collect();
+                full.registers(Table::HoldingRegisters, 0, &pattern)
+            }
+        }
+        .build();
+    };
+    let blocks = map.blocks();
+    let filled = blocks.iter().fold(MemoryDevice::builder(), |device: Builder, block| match &block.cells {
+        Cells::Bits(bits) => device.bits(block.table, block.start, bits),
+        Cells::Registers(registers) => device.registers(block.table, block.start, registers),
+    });
+    let read_only = map.entries().iter().filter(|entry| entry.access == Access::ReadOnly);
+    read_only
+        .fold(filled, |device, entry| {
+            device.read_only(entry.point.table(), entry.point.address(), entry.point.last())
+        })
+        .build()
+}
+
+async fn serve(args: Args, map: Option<RegisterMap>) -> Result<(), Failure> {
+    let log = Arc::new(Log::start(args.quiet));
+    let requests = Arc::new(AtomicU64::new(0));
+    let options = options(&args, &log, &requests);
+    let servers = bind_all(&args.listen, &options)?;
+    for server in &servers {
+        // The first line on stdout is where to connect to: scripts wait for it.
+        writeln!(io::stdout(), "listening on tcp://{}", server.local_addr())?;
+    }
+    io::stdout().flush()?;
+    let units = if args.unit.is_empty() {
+        vec![(None, device(args.preset, map.as_ref()))]
+    } else {
+        args.unit.iter().map(|unit| (Some(*unit), device(args.preset, map.as_ref()))).collect()
+    };
+    if !args.quiet {
+        for (_, device) in &units {
+            tokio::spawn(show_changes(device.changes(), Arc::clone(&log)));
+        }
+    }
+    let faults = args.fault.clone().map(|faults| (faults, args.seed));
+    match units.as_slice() {
+        [(None, device)] => run_all(servers, device.clone(), faults).await?,
+        _ => {
+            let all = units.iter().fold(Units::new(Unmapped::default()), |all, (unit, device)| {
+                all.with(unit.unwrap_or_default(), device.clone())
+            });
+            run_all(servers, all, faults).await?;
+        }
+    }
+    log.finish();
+    if !args.quiet {
+        writeln!(io::stderr(), "served {} requests", requests.load(Relaxed))?;
+    }
+    Ok(())
+}
+
+fn options(args: &Args, log: &Arc<Log>, requests: &Arc<AtomicU64>) -> Options {
+    let (log, requests) = (Arc::clone(log), Arc::clone(requests));
+    let mut options = Options::default();
+    options.connections = args.connections;
+    options.limits.idle = args.idle;
+    options.allowed.clone_from(&args.allow);
+    options.observer = Some(Arc::new(move |event: &Event| match *event {
+        Event::Opened { peer } => log.line(format_args!("client {peer} connected")),
+        Event::Refused { peer, why } => log.line(format_args!("client {peer} refused: {why}")),
+        Event::Closed { peer, why, requests: count } => {
+            requests.fetch_add(count, Relaxed);
+            log.line(format_args!("client {peer} {why}, {count} requests"));
+        }
+    }));
+    options
+}
+
+/// Serves at every place with one and the same service, until Ctrl-C.
+async fn run_all<S: Service + Clone>(
+    servers: Vec<Server>,
+    service: S,
+    faults: Option<(Faults, u64)>,
+) -> Result<(), Failure> {
+    let stops: Vec<Stop> = servers.iter().map(Server::stop_handle).collect();
+    let mut running = tokio::task::JoinSet::new();
+    for server in servers {
+        let service = service.clone();
+        match faults.clone() {
+            None => running.spawn(server.run(service)),
+            Some((faults, seed)) => running.spawn(server.run(Faulty::new(service, faults, seed))),
+        };
+    }
+    tokio::spawn(async move {
+        signal::stop_asked().await;
+        stops.iter().for_each(Stop::stop);
+    });
+    while let Some(ended) = running.join_next().await {
+        if let Ok(Err(error)) = ended {
+            return Err(Failure::other(format!("the server ended: {error}")));
+        }
+    }
+    Ok(())
+}
+
+/// Where Modbus is at home, and where everybody may listen.
+const HOME: &str = "tcp://127.0.0.1:502";
+const PERMITTED: &str = "tcp://127.0.0.1:1502";
+
+fn bind_all(listen: &[Target], options: &Options) -> Result<Vec<Server>, Failure> {
+    let bind = |target: &Target| {
+        Server::bind(target, options.clone()).map_err(|error| {
+            let hint = match error.kind() {
+                io::ErrorKind::AddrInUse => "; another program listens there: choose another port, or 0",
+                io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: try 1502",
+                io::ErrorKind::AddrNotAvailable => {
+                    "; that is no address of this machine: try 0.0.0.0 or 127.0.0.1"
+                }
+                _ => "",
+            };
+            Failure::other(format!("cannot listen on {target}: {error}{hint}"))
+        })
+    };
+    if !listen.is_empty() {
+        return listen.iter().map(bind).collect();
+    }
+    let target = |text: &str| text.parse::<Target>().map_err(|error| Failure::other(error.to_string()));
+    match Server::bind(&target(HOME)?, options.clone()) {
+        Ok(server) => Ok(vec![server]),
+        Err(_) => Ok(vec![bind(&target(PERMITTED)?)?]),
+    }
+}
+
+async fn show_changes(mut changes: broadcast::Receiver<Change>, log: Arc<Log>) {
+    loop {
+        match changes.recv().await {
+            Ok(change) => show_change(&change, &log),
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                log.line(format_args!("{missed} writes came too fast to be shown"));
+            }
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Values shown of one write; the rest is counted.
+const SHOWN_MAX: usize = 16;
+
+fn show_change(change: &Change, log: &Log) {
+    let (Some(peer), Some(unit), Some(function)) = (change.peer, change.unit, change.function) else {
+        return;
+    };
+    let values: Vec<u16> = match &change.values {
+        Values::Bits(bits) => bits.iter().copied().map(u16::from).collect(),
+        Values::Registers(registers) => registers.clone(),
+    };
+    let mut text: Vec<String> = values.iter().take(SHOWN_MAX).map(u16::to_string).collect();
+    if values.len() > SHOWN_MAX {
+        text.push(format!("... {} in all", values.len()));
+    }
+    let (table, start) = (change.table, change.start);
+    let reference = point::reference(table, start);
+    let (code, text) = (function.0, text.join(" "));
+    log.line(format_args!("write {peer} unit {unit} FC{code} {table}:{start} ({reference}) = {text}"));
+}
+
+/// Lines that wait to be printed. A terminal that is slow, or stopped, must not hold up the server: what does
+/// not fit is counted.
+const LINES_MAX: usize = 4096;
+
+/// Prints lines from a thread of its own.
+struct Log {
+    lines: Option<SyncSender<Line>>,
+    missed: AtomicU64,
+    printer: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Line {
+    Text(String),
+    End,
+}
+
+impl Log {
+    fn start(quiet: bool) -> Log {
+        let (missed, nobody) = (AtomicU64::new(0), std::sync::Mutex::new(None));
+        if quiet {
+            return Log { lines: None, missed, printer: nobody };
+        }
+        let (lines, receiver) = sync_channel(LINES_MAX);
+        let printer = std::thread::spawn(move || print_all(&receiver));
+        Log { lines: Some(lines), missed, printer: std::sync::Mutex::new(Some(printer)) }
+    }
+
+    fn line(&self, text: fmt::Arguments<'_>) {
+        let Some(lines) = &self.lines else { return };
+        let missed = self.missed.swap(0, Relaxed);
+        if missed != 0
+            && lines.try_send(Line::Text(format!("{missed} lines came too fast to be shown"))).is_err()
+        {
+            self.missed.fetch_add(missed, Relaxed);
+        }
+        if let Err(TrySendError::Full(_)) = lines.try_send(Line::Text(text.to_string())) {
+            self.missed.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Waits until everything is printed.
+    fn finish(&self) {
+        if let Some(lines) = &self.lines {
+            // A printer that has ended (stdout is gone) takes nothing more.
+            let _ = lines.send(Line::End);
+        }
+        let printer = self.printer.lock().ok().and_then(|mut printer| printer.take());
+        if let Some(printer) = printer {
+            let _ = printer.join();
+        }
+    }
+}
+
+fn print_all(lines: &Receiver<Line>) {
+    let mut stdout = io::stdout().lock();
+    while let Ok(Line::Text(mut text)) = lines.recv() {
+        text.push('\n');
+        // A reader that went away does not end the server.
+        if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_becomes_a_device_with_these_addresses_and_no_others() {
+        let csv =
+            "table,address,type,value,access\nholding,10,f32,2.5,rw\nholding,12,u16,7,ro\ncoil,3,bool,1,rw\n";
+        let map = RegisterMap::parse(csv).unwrap();
+        let device = device(Preset::Full, Some(&map));
+        assert_eq!(device.register(Table::HoldingRegisters, 10), Some(0x4020));
+        assert_eq!(device.register(Table::HoldingRegisters, 12), Some(7));
+        assert_eq!(device.register(Table::HoldingRegisters, 13), None);
+        assert_eq!(device.bit(Table::Coils, 3), Some(true));
+    }
+
+    #[test]
+    fn the_bench_preset_holds_the_pattern() {
+        let device = device(Preset::Bench, None);
+        assert_eq!(device.register(Table::HoldingRegisters, 0), Some(0xA5C3));
+        assert_eq!(device.register(Table::HoldingRegisters, 0xFFFF), Some(0x5A3C));
+    }
+}
