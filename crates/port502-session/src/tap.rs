@@ -45,8 +45,8 @@ use port502_wire::mbap::TransactionId;
 use port502_wire::{Anomalies, UnitId};
 use stream::{Found, Stream};
 
-pub use pairing::{ANSWER_WITHIN, EXCUSED_MAX, EXCUSED_WITHIN, OPEN_MAX, REUSED_AFTER};
-pub use stream::SEARCHED_MAX;
+pub use pairing::{ANSWER_WITHIN, EXCUSED_MAX, EXCUSED_WITHIN, OPEN_BYTES_MAX, OPEN_MAX, REUSED_AFTER};
+pub use stream::{FRAME_MAX, SEARCHED_MAX};
 
 #[cfg(doc)]
 use port502_wire::Anomaly;
@@ -103,7 +103,7 @@ pub struct Message<'a> {
     pub at: Instant,
     /// Who is asked, or answers.
     pub unit: UnitId,
-    /// 1 to 253 bytes; [`port502_wire::view`] reads them.
+    /// 1 to 253 bytes, or more from devices that do not keep to it; [`port502_wire::view`] reads them.
     pub pdu: &'a [u8],
     /// What is wrong with the PDU in itself.
     pub anomalies: Anomalies,
@@ -146,7 +146,7 @@ impl<'a> Transaction<'a> {
 
 /// Watches one conversation.
 ///
-/// Its memory is bounded: two half frames, and [`OPEN_MAX`] open requests at most. It allocates while those grow
+/// Its memory is bounded: two half frames, and [`OPEN_MAX`] open requests of [`OPEN_BYTES_MAX`] bytes at most. It allocates while those grow
 /// to what the conversation needs, and not for each packet. PDUs are lent to the sink: from the segment itself
 /// where a frame lies whole in it.
 #[derive(Clone, Debug)]

@@ -10,8 +10,8 @@ use core::time::Duration;
 use port502_session::Instant;
 use port502_session::tap::Direction::{ToClient, ToServer};
 use port502_session::tap::{
-    ANSWER_WITHIN, Direction, EXCUSED_MAX, EXCUSED_WITHIN, Message, OPEN_MAX, Observation, REUSED_AFTER,
-    SEARCHED_MAX, Start, Tap,
+    ANSWER_WITHIN, Direction, EXCUSED_MAX, EXCUSED_WITHIN, FRAME_MAX, Message, OPEN_BYTES_MAX, OPEN_MAX,
+    Observation, REUSED_AFTER, SEARCHED_MAX, Start, Tap,
 };
 use proptest::prelude::*;
 
@@ -113,6 +113,30 @@ fn handshake() -> Bench {
 
 fn midway() -> Bench {
     Bench::new(Start::Midway)
+}
+
+#[test]
+fn frames_longer_than_allowed_are_read_all_the_same() {
+    // UMAS: one byte more than a PDU may have, in both directions, and then the longest that is read.
+    for len in [254, FRAME_MAX - 7] {
+        let long = frame(1, &[&[90][..], &vec![7; len - 1]].concat());
+        let pdu = hex(&long[7..]);
+        let both = format!("t1 u1 {pdu} [too-long] -> u1 {pdu} [too-long];");
+        check(handshake().client_sends(&long).server_sends(&long), &[&both]);
+        let mut bench = handshake();
+        for piece in long.chunks(100) {
+            bench.client_sends(piece).server_sends(piece);
+        }
+        check(&mut bench, &[&both]);
+    }
+    // They use up what may be open sooner.
+    let mut bench = handshake();
+    let long = FRAME_MAX - 7;
+    for transaction in 0..=OPEN_BYTES_MAX / long {
+        bench.client_sends(frame(u16::try_from(transaction).unwrap(), &vec![90; long]));
+    }
+    assert_eq!(bench.tap.open_requests(), OPEN_BYTES_MAX / long);
+    assert!(bench.told[0].ends_with("[too-many-open]"));
 }
 
 /// The first bytes of HTTP: no length in it can be one of a frame.
@@ -315,7 +339,7 @@ fn foreign_bytes_are_passed_over_and_told_once() {
         (HTTP, "not-modbus"),
         (&[0, 1, 0, 0, 0, 0, 1, 3][..], "frame-length"),
         (&[0, 1, 0, 0, 0, 1, 1, 3], "frame-length"),
-        (&[0, 1, 0, 0, 0, 255, 1, 3], "frame-length"),
+        (&[0, 1, 0, 0, 4, 251, 1, 3], "frame-length"),
     ] {
         let mut bench = handshake();
         bench.client_sends(rubbish).client_sends(rubbish).client_sends([read(1, 5), read(2, 6)].concat());

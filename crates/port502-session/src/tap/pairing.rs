@@ -12,6 +12,10 @@ use port502_wire::{Anomalies, Anomaly, ExceptionCode, PDU_MAX, Request, Response
 /// unanswered, with [`Anomaly::TooManyOpen`]. The specification knows 16 at most.
 pub const OPEN_MAX: usize = 256;
 
+/// The most bytes that the PDUs of these may have together: as many as if all were as long as they may be.
+/// Those of devices that send longer ones ([`FRAME_MAX`](super::FRAME_MAX)) count more.
+pub const OPEN_BYTES_MAX: usize = OPEN_MAX * 256;
+
 /// A request is not waited for longer than this once another one comes. No client waits so long.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
@@ -33,6 +37,8 @@ const RECENT_LEN: usize = 16;
 pub(super) struct Pairing {
     /// Requests that wait, the oldest first. Apart from `slots` so that a search reads few bytes.
     open: Vec<Open>,
+    /// Of their PDUs.
+    open_bytes: usize,
     slots: Vec<Slot>,
     free: Vec<u8>,
     recent: [Recent; RECENT_LEN],
@@ -46,16 +52,15 @@ struct Open {
     slot: u8,
 }
 
-/// One request, kept until its response comes.
-#[derive(Clone, Debug)]
+/// One request, kept until its response comes; the memory of its PDU is used again for the next.
+#[derive(Clone, Default, Debug)]
 struct Slot {
     at: Instant,
     unit: UnitId,
     /// Of the request among others, not of its PDU.
     anomalies: Anomalies,
     may_be_lost: bool,
-    len: u8,
-    pdu: [u8; PDU_MAX],
+    pdu: Vec<u8>,
 }
 
 /// How a transaction ended.
@@ -79,21 +84,8 @@ enum Excuse {
 }
 
 impl Slot {
-    const EMPTY: Slot = Slot {
-        at: Instant::ZERO,
-        unit: UnitId(0),
-        anomalies: Anomalies::NONE,
-        may_be_lost: false,
-        len: 0,
-        pdu: [0; PDU_MAX],
-    };
-
-    fn pdu(&self) -> &[u8] {
-        self.pdu.get(..usize::from(self.len)).unwrap_or_default()
-    }
-
     fn message(&self, anomalies: Anomalies) -> Message<'_> {
-        Message { at: self.at, unit: self.unit, pdu: self.pdu(), anomalies }
+        Message { at: self.at, unit: self.unit, pdu: &self.pdu, anomalies }
     }
 }
 
@@ -101,6 +93,7 @@ impl Pairing {
     pub(super) const fn new(start: Start) -> Self {
         Pairing {
             open: Vec::new(),
+            open_bytes: 0,
             slots: Vec::new(),
             free: Vec::new(),
             recent: [Recent::None; RECENT_LEN],
@@ -129,15 +122,17 @@ impl Pairing {
         }
         let mut anomalies = Anomalies::NONE;
         if !self.open.is_empty() {
-            self.make_way(frame.transaction, now, &mut anomalies, sink);
+            self.make_way(frame, now, &mut anomalies, sink);
         }
         let Some(slot) = self.free_slot() else { return };
         let Some(kept) = self.slots.get_mut(usize::from(slot)) else { return };
-        // The framing lets no longer PDU through.
-        let len = frame.pdu.len().min(PDU_MAX);
-        let (Some(from), Some(to)) = (frame.pdu.get(..len), kept.pdu.get_mut(..len)) else { return };
-        to.copy_from_slice(from);
-        kept.len = u8::try_from(len).unwrap_or(u8::MAX);
+        if kept.pdu.capacity() > PDU_MAX {
+            // One long request is no reason to hold so much for ever.
+            kept.pdu = Vec::new();
+        }
+        kept.pdu.clear();
+        kept.pdu.extend_from_slice(frame.pdu);
+        self.open_bytes += frame.pdu.len();
         kept.at = now;
         kept.unit = frame.unit;
         kept.anomalies = anomalies;
@@ -148,7 +143,7 @@ impl Pairing {
     /// Requests that are not waited for any more now that another one comes are told.
     fn make_way(
         &mut self,
-        transaction: TransactionId,
+        frame: &Frame<'_>,
         now: Instant,
         anomalies: &mut Anomalies,
         sink: &mut impl FnMut(Observation<'_>),
@@ -156,14 +151,14 @@ impl Pairing {
         while self.sent_at(0).is_some_and(|at| now.since(at) > ANSWER_WITHIN) {
             self.tell_unanswered(0, Anomalies::NONE, sink);
         }
-        while let Some(index) = self.open.iter().position(|open| open.transaction == transaction) {
+        while let Some(index) = self.open.iter().position(|open| open.transaction == frame.transaction) {
             anomalies.add(Anomaly::TransactionReused);
             if self.sent_at(index).is_none_or(|at| now.since(at) < REUSED_AFTER) {
                 break;
             }
             self.tell_unanswered(index, Anomalies::NONE, sink);
         }
-        if self.open.len() >= OPEN_MAX {
+        while self.open.len() >= OPEN_MAX || self.open_bytes + frame.pdu.len() > OPEN_BYTES_MAX {
             self.tell_unanswered(0, Anomaly::TooManyOpen.into(), sink);
         }
     }
@@ -303,7 +298,7 @@ impl Pairing {
         let why = if slot.may_be_lost { Anomalies::NONE } else { why };
         sink(Observation::Transaction(Transaction {
             transaction,
-            request: Some(slot.message(request_anomalies(slot.pdu()))),
+            request: Some(slot.message(request_anomalies(&slot.pdu))),
             response: None,
             anomalies: slot.anomalies.union(why),
             may_be_lost: slot.may_be_lost,
@@ -323,6 +318,8 @@ impl Pairing {
         }
         let open = self.open.remove(index);
         self.free.push(open.slot);
+        let bytes = self.slots.get(usize::from(open.slot)).map_or(0, |slot| slot.pdu.len());
+        self.open_bytes = self.open_bytes.saturating_sub(bytes);
         if let Some(recent) = self.recent.get_mut(self.recent_next) {
             *recent = how;
         }
@@ -337,7 +334,7 @@ impl Pairing {
             return Some(slot);
         }
         let slot = u8::try_from(self.slots.len()).ok()?;
-        self.slots.push(Slot::EMPTY);
+        self.slots.push(Slot::default());
         Some(slot)
     }
 }
@@ -354,7 +351,7 @@ struct Fit {
 impl Fit {
     #[inline]
     fn of(slot: &Slot, frame: &Frame<'_>, response: Option<&Response<'_>>) -> Self {
-        let request = Request::parse(slot.pdu());
+        let request = Request::parse(&slot.pdu);
         let mut both = Anomalies::NONE;
         if slot.unit != frame.unit {
             both.add(Anomaly::UnitMismatch);
@@ -368,7 +365,7 @@ impl Fit {
             // One of the two breaks the specification; what can be compared is the function code.
             _ => {
                 let function = |pdu: &[u8]| pdu.first().map(|function| function & 0x7F);
-                if function(slot.pdu()) != function(frame.pdu) {
+                if function(&slot.pdu) != function(frame.pdu) {
                     both.add(Anomaly::FunctionMismatch);
                 }
             }

@@ -1,9 +1,9 @@
 //! Frames out of the bytes of one direction, whatever else there is among them.
 //!
 //! ```text
-//!                       length 2..254, protocol 0: a frame
+//!                       protocol 0, a length to go by: a frame
 //!                              +------+
-//!                              v      |      protocol not 0, length 2..254
+//!                              v      |      another protocol, a length to go by
 //!    Start::Handshake -----> [ Locked ] -------------------------------> [ Passing ]
 //!                              ^    ^  \                                     |
 //!    a segment begins with     |    +---\------------------------------------+  all its bytes went by
@@ -17,12 +17,17 @@ use alloc::vec::Vec;
 use super::{Direction, Skipped, Start};
 use crate::Instant;
 use port502_wire::function::{request_len, response_len};
-use port502_wire::mbap::{self, ADU_MAX, Frame, Received};
+use port502_wire::mbap::{self, ADU_MAX, Frame, LengthError, Received};
 use port502_wire::{Anomalies, Anomaly};
 
 /// After lost bytes, how many segments in a row may begin with something else before it is said that this is
 /// not Modbus. A burst of long responses that is cut into full segments begins few of them with a frame.
 pub const SEARCHED_MAX: u8 = 16;
+
+/// The longest frame that is read whole. The specification allows [`ADU_MAX`] bytes; devices that carry their
+/// programming in a function of their own (UMAS, 90) send longer ones, of 1 KiB and a little. Their PDUs are told with
+/// [`Anomaly::TooLong`].
+pub const FRAME_MAX: usize = 1280;
 
 /// Bytes up to the end of the length field: what it takes to know how long a frame is.
 const LENGTH_END: usize = 6;
@@ -67,6 +72,7 @@ pub(super) enum Found<'a> {
 enum Head {
     /// Too few to tell.
     Short,
+    /// Of Modbus, even if it is longer than it may be.
     Frame {
         len: usize,
     },
@@ -84,8 +90,11 @@ fn head(bytes: &[u8]) -> Head {
         Ok(None) => Head::Short,
         Ok(Some(len)) if modbus => Head::Frame { len },
         Ok(Some(len)) => Head::Foreign { len },
-        Err(_) if modbus => Head::Broken(Anomaly::FrameLength),
-        Err(_) => Head::Broken(Anomaly::NotModbus),
+        Err(_) if !modbus => Head::Broken(Anomaly::NotModbus),
+        Err(LengthError { length }) => match LENGTH_END + usize::from(length) {
+            len @ ADU_MAX..=FRAME_MAX => Head::Frame { len },
+            _ => Head::Broken(Anomaly::FrameLength),
+        },
     }
 }
 
@@ -112,12 +121,12 @@ impl Stream {
                 State::Locked => match head(input) {
                     Head::Frame { len } => {
                         let Some((adu, rest)) = input.split_at_checked(len) else {
-                            return self.hold(&mut input, ADU_MAX, now);
+                            return self.hold(&mut input, FRAME_MAX, now);
                         };
                         input = rest;
                         self.deliver(adu, emit);
                     }
-                    Head::Short => return self.hold(&mut input, ADU_MAX, now),
+                    Head::Short => return self.hold(&mut input, FRAME_MAX, now),
                     Head::Foreign { len } => self.pass_over(len, now),
                     Head::Broken(anomaly) => self.leave(anomaly, now, emit),
                 },
