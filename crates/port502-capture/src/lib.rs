@@ -60,6 +60,6 @@ pub use packet::{
 };
 pub use stream::{
     CloseReason, ConnectionId, Counters, Datagram, Direction, Event, HELD_OVERHEAD, Limits, Opening,
-    OverlapPolicy, Reassembler, ServerBy, Stray, StreamEvent, StreamEventKind, VlanKey,
+    OverlapPolicy, Reassembler, ServerBy, ServerRule, Stray, StreamEvent, StreamEventKind, VlanKey,
 };
 pub use timestamp::Timestamp;

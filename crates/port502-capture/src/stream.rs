@@ -98,6 +98,17 @@ pub enum VlanKey {
     Ignore,
 }
 
+/// What decides who is the server of a connection whose SYN was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ServerRule {
+    /// The SYN: the server is who was connected to, at whatever port.
+    #[default]
+    Syn,
+    /// The port, where exactly one of the two is a server's: what comes from port 502 is an answer, whoever connected.
+    /// Tools that go by ports alone see it so. Otherwise the SYN.
+    Port,
+}
+
 /// The number of a connection, from 1 in the order of their first packets. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub(crate) u64);
@@ -199,8 +210,8 @@ pub enum StreamEventKind<'a> {
     Stray {
         /// What it was.
         what: Stray,
-        /// How many bytes it carried.
-        bytes: usize,
+        /// What it carried; of a SYN nothing is kept.
+        bytes: &'a [u8],
     },
     /// Nothing more will be told about this connection.
     Closed {
@@ -353,13 +364,19 @@ pub struct Reassembler {
     limits: Limits,
     policy: OverlapPolicy,
     vlan_key: VlanKey,
-    is_server_port: Box<dyn Fn(u16) -> bool + Send>,
+    roles: Roles,
     table: Table,
     fragments: Defragmenter,
     held_total: usize,
     counters: Counters,
     /// Time of the last packet.
     now: Timestamp,
+}
+
+/// How servers are told from clients.
+struct Roles {
+    is_server_port: Box<dyn Fn(u16) -> bool + Send>,
+    rule: ServerRule,
 }
 
 impl fmt::Debug for Reassembler {
@@ -382,7 +399,7 @@ impl Reassembler {
             limits,
             policy: OverlapPolicy::default(),
             vlan_key: VlanKey::default(),
-            is_server_port: Box::new(is_server_port),
+            roles: Roles { is_server_port: Box::new(is_server_port), rule: ServerRule::default() },
             table: Table::default(),
             fragments,
             held_total: 0,
@@ -402,6 +419,13 @@ impl Reassembler {
     #[must_use]
     pub fn with_vlan_key(mut self, vlan_key: VlanKey) -> Self {
         self.vlan_key = vlan_key;
+        self
+    }
+
+    /// Sets what decides who is the server where a SYN and the ports disagree.
+    #[must_use]
+    pub fn with_server_rule(mut self, rule: ServerRule) -> Self {
+        self.roles.rule = rule;
         self
     }
 
@@ -482,7 +506,7 @@ impl Reassembler {
     fn datagram<'a>(&self, at: Timestamp, packet: &SlicedPacket<'_>, udp: &UdpDatagram<'a>) -> Datagram<'a> {
         let source = SocketAddr::new(packet.source, udp.source_port);
         let destination = SocketAddr::new(packet.destination, udp.destination_port);
-        let is_server = |address: SocketAddr| (self.is_server_port)(address.port());
+        let is_server = |address: SocketAddr| (self.roles.is_server_port)(address.port());
         let direction = match (is_server(source), is_server(destination)) {
             (false, true) => Some(Direction::ToServer),
             (true, false) => Some(Direction::ToClient),
@@ -529,7 +553,7 @@ impl Reassembler {
                 flow.close(Some(side), CloseReason::Superseded, &mut shared, sink);
                 shared.counters.connections += 1;
                 let id = ConnectionId(shared.counters.connections);
-                *flow = Flow::new(id, key, packet.vlans, start, side, segment, &*self.is_server_port);
+                *flow = Flow::new(id, key, packet.vlans, start, side, segment, &self.roles);
             }
             flow.segment(side, segment, &mut shared, sink);
         } else {
@@ -540,7 +564,7 @@ impl Reassembler {
             self.counters.connections += 1;
             let id = ConnectionId(self.counters.connections);
             let start = Start::Segment;
-            let mut flow = Flow::new(id, key, packet.vlans, start, side, segment, &*self.is_server_port);
+            let mut flow = Flow::new(id, key, packet.vlans, start, side, segment, &self.roles);
             let mut shared = Shared {
                 now: at,
                 limits: &self.limits,

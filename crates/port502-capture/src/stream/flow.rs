@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use super::half::{Half, Payload, Piece, Seq, Shared};
 use super::table::FlowKey;
 use super::{
-    CloseReason, ConnectionId, Direction, Event, Limits, Opening, ServerBy, Stray, StreamEvent,
-    StreamEventKind,
+    CloseReason, ConnectionId, Direction, Event, Limits, Opening, Roles, ServerBy, ServerRule, Stray,
+    StreamEvent, StreamEventKind,
 };
 use crate::{TcpFlags, TcpSegment, Timestamp, VlanTags};
 
@@ -55,7 +55,6 @@ pub(super) struct PendingSyn {
     isn: Seq,
     /// The other side's, if it was a SYN+ACK.
     peer_isn: Option<Seq>,
-    bytes: usize,
 }
 
 /// What is the same for the whole life of a connection, and whether it was told.
@@ -66,6 +65,8 @@ struct Head {
     high: SocketAddr,
     vlans: VlanTags,
     server: Side,
+    /// The server for certain, if the rule is to go by ports and they tell.
+    by_port: Option<Side>,
     opening: Opening,
     told: bool,
 }
@@ -131,10 +132,16 @@ impl Flow {
         start: Start,
         side: Side,
         segment: &TcpSegment<'_>,
-        is_server_port: &dyn Fn(u16) -> bool,
+        roles: &Roles,
     ) -> Self {
         let FlowKey { low, high, .. } = key;
         let flags = Flags::of(segment);
+        let is_server = |address: SocketAddr| (roles.is_server_port)(address.port());
+        let by_port = match (is_server(low), is_server(high)) {
+            (true, false) => Some(Side::Low),
+            (false, true) => Some(Side::High),
+            _ => None,
+        };
         let (server, opening) = match start {
             Start::Syn(PendingSyn { from, peer_isn: Some(_), .. }) => (from, Opening::Handshake),
             Start::Syn(PendingSyn { from, peer_isn: None, .. }) => (from.other(), Opening::SynOnly),
@@ -142,16 +149,14 @@ impl Flow {
             _ if flags.syn => (side.other(), Opening::SynOnly),
             Start::SegmentAfter(server) => (server, Opening::MidConnection(ServerBy::Earlier)),
             Start::Segment => {
-                let (server, by) = match (is_server_port(low.port()), is_server_port(high.port())) {
-                    (true, false) => (Side::Low, ServerBy::Port),
-                    (false, true) => (Side::High, ServerBy::Port),
-                    _ if low.port() <= high.port() => (Side::Low, ServerBy::Guess),
-                    _ => (Side::High, ServerBy::Guess),
-                };
-                (server, Opening::MidConnection(by))
+                let guess = if low.port() <= high.port() { Side::Low } else { Side::High };
+                let by = if by_port.is_some() { ServerBy::Port } else { ServerBy::Guess };
+                (by_port.unwrap_or(guess), Opening::MidConnection(by))
             }
         };
-        let head = Head { id, low, high, vlans, server, opening, told: false };
+        let by_port = by_port.filter(|_| roles.rule == ServerRule::Port);
+        let server = by_port.unwrap_or(server);
+        let head = Head { id, low, high, vlans, server, by_port, opening, told: false };
         let mut flow =
             Self { head, phase: Phase::Opening, low: Half::new(), high: Half::new(), pending: None };
         if let Start::Syn(PendingSyn { from, isn, peer_isn, .. }) = start {
@@ -217,7 +222,10 @@ impl Flow {
             let acknowledged = flags.ack.then(|| Seq(segment.acknowledgment.wrapping_sub(1)));
             let fits = match (self.phase, acknowledged) {
                 (Phase::Opening, Some(peer)) => {
-                    self.half(side).isn.is_none() && self.half(side.other()).isn.is_none_or(|isn| isn == peer)
+                    // Bytes on the SYN may be acknowledged with it.
+                    let other = self.half(side.other());
+                    let fits = other.isn.is_none_or(|isn| isn == peer) || other.next() == Some(peer.plus(1));
+                    fits && self.half(side).isn.is_none()
                 }
                 (Phase::Opening, None) => self.half(side).isn.is_none(),
                 _ => false,
@@ -229,8 +237,7 @@ impl Flow {
                 // The client has given up on its last attempt, which nobody answered.
                 return Decision::Restart(self.again());
             }
-            let bytes = segment.payload.len();
-            self.pending = Some(PendingSyn { from: side, isn: start, peer_isn: acknowledged, bytes });
+            self.pending = Some(PendingSyn { from: side, isn: start, peer_isn: acknowledged });
         }
         // Two segments in a row outside the window, the second where the first ended: they are of something else.
         let half = self.half(side);
@@ -280,10 +287,12 @@ impl Flow {
                 half.open(payload.start);
             }
             if flags.ack && *phase == Phase::Opening {
-                peer.open(Seq(segment.acknowledgment.wrapping_sub(1)));
+                if peer.isn.is_none() {
+                    peer.open(Seq(segment.acknowledgment.wrapping_sub(1)));
+                }
                 if !head.told {
                     head.opening = Opening::Handshake;
-                    head.server = side;
+                    head.server = head.by_port.unwrap_or(side);
                 }
             }
             payload.start = payload.start.plus(1);
@@ -297,7 +306,7 @@ impl Flow {
             if has_payload || flags.rst {
                 half.stray_end = has_payload.then_some(payload.end());
                 let what = if flags.rst { Stray::Reset } else { Stray::Data };
-                head.stray(direction, what, payload.bytes.len(), shared, sink);
+                head.stray(direction, what, payload.bytes, shared, sink);
             }
             return;
         }
@@ -307,16 +316,16 @@ impl Flow {
         if flags.syn && flags.ack {
             head.tell(direction, shared.now, sink);
         }
-        if has_payload && let Some(PendingSyn { from, bytes, .. }) = pending.take() {
+        if has_payload && let Some(PendingSyn { from, .. }) = pending.take() {
             let from = head.direction(from);
-            head.stray(from, Stray::Syn, bytes, shared, sink);
+            head.stray(from, Stray::Syn, &[], shared, sink);
         }
         if flags.ack {
             let mut out = |piece: Piece<'_>| head.piece(direction.reverse(), now, piece, sink);
             peer.acknowledge(Seq(segment.acknowledgment), has_payload || flags.fin, shared, &mut out);
         }
         if has_payload && half.is_past_end(payload.start) {
-            head.stray(direction, Stray::Data, payload.bytes.len(), shared, sink);
+            head.stray(direction, Stray::Data, payload.bytes, shared, sink);
         } else {
             let mut out = |piece: Piece<'_>| head.piece(direction, now, piece, sink);
             if has_payload {
@@ -392,7 +401,7 @@ impl Head {
         &mut self,
         direction: Direction,
         what: Stray,
-        bytes: usize,
+        bytes: &[u8],
         shared: &mut Shared<'_>,
         sink: &mut impl FnMut(Event<'_>),
     ) {
