@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, man, serve};
+use crate::commands::{completions, identify, man, poll, read, serve, write};
 use crate::failure::Failure;
 
 /// The whole system around TCP port 502: Modbus client and server, and what protects it.
@@ -20,17 +20,25 @@ pub(crate) struct Cli {
 /// One row per command; each has its file under `commands`.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    Read(read::Args),
+    Write(write::Args),
+    Poll(poll::Args),
+    Identify(identify::Args),
+    Serve(serve::Args),
     Completions(completions::Args),
     Man(man::Args),
-    Serve(serve::Args),
 }
 
 impl Command {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
+            Command::Read(args) => read::run(args),
+            Command::Write(args) => write::run(args),
+            Command::Poll(args) => poll::run(args),
+            Command::Identify(args) => identify::run(args),
+            Command::Serve(args) => serve::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),
-            Command::Serve(args) => serve::run(args),
         }
     }
 }

@@ -5,8 +5,13 @@
 
 mod args;
 mod commands;
+mod device;
 mod failure;
+mod output;
+mod reading;
+mod rounds;
 mod signal;
+mod summary;
 
 use std::process::ExitCode;
 

@@ -1,8 +1,12 @@
 //! One file per command: its arguments, and what it does.
 
 pub(crate) mod completions;
+pub(crate) mod identify;
 pub(crate) mod man;
+pub(crate) mod poll;
+pub(crate) mod read;
 pub(crate) mod serve;
+pub(crate) mod write;
 
 use std::time::Duration;
 
@@ -11,18 +15,18 @@ use port502_wire::UnitId;
 use crate::failure::Failure;
 
 /// A unit id as an argument.
-fn unit_id(text: &str) -> Result<UnitId, String> {
+pub(crate) fn unit_id(text: &str) -> Result<UnitId, String> {
     let number = port502_site::point::number(text).and_then(|number| u8::try_from(number).ok());
     number.map(UnitId).ok_or_else(|| "want a unit id from 0 to 255".to_owned())
 }
 
 /// A duration as an argument.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     port502_site::duration::parse(text).map_err(|error| error.to_string())
 }
 
 /// The runtime of a command: one thread, so that nothing that a request needs ever changes threads.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

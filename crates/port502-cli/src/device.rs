@@ -1,0 +1,164 @@
+//! The device at the other end: connected to by the arguments every client command takes, its errors told in
+//! our words. Everything that the commands know of the network stands here.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use port502_net::client::{Client, Error, Options, Unit};
+use port502_net::{Pdu, Target};
+use port502_site::Cells;
+use port502_site::duration::display;
+use port502_wire::{ExceptionCode, Request, Response, Span, Table, UnitId};
+
+use crate::commands::{duration, runtime, unit_id};
+use crate::failure::{Exit, Failure};
+use crate::summary::Summary;
+
+/// Which device, and how patient we are with it.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Connection {
+    /// Where the device is: tcp://HOST:PORT, or HOST[:PORT] for TCP; an IPv6 address stands in brackets.
+    pub(crate) target: Target,
+    /// The unit id, 0 to 255: who behind the address is meant.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = unit_id)]
+    pub(crate) unit: UnitId,
+    /// How long to wait for a connection, and for each answer: 500ms, 2s.
+    #[arg(long, value_name = "D", default_value = "1s", value_parser = timeout)]
+    pub(crate) timeout: Duration,
+    /// How often to ask again when no answer came; writes are never repeated.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) retries: u32,
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("nothing answers in no time; write 500ms or 2s".into()),
+        duration => Ok(duration),
+    }
+}
+
+/// A connected device.
+pub(crate) struct Device {
+    pub(crate) target: Target,
+    unit: Unit,
+    /// What was asked, and how it went.
+    pub(crate) summary: Summary,
+}
+
+impl Device {
+    pub(crate) async fn connect(connection: &Connection) -> Result<Device, Failure> {
+        let mut options = Options::default().timeout(connection.timeout).retries(connection.retries);
+        options.connect_timeout = connection.timeout;
+        let target = connection.target.clone();
+        match Client::connect(target.clone(), options).await {
+            Ok(client) => {
+                let unit = client.unit(connection.unit);
+                Ok(Device { target, unit, summary: Summary::default() })
+            }
+            Err(error) => Err(Failure::new(exit(&error), with_hint(&error))),
+        }
+    }
+
+    pub(crate) fn unit(&self) -> UnitId {
+        self.unit.id()
+    }
+
+    /// Asks once, retries of reads included, and keeps count.
+    pub(crate) async fn call(&mut self, request: &Request<'_>) -> Result<Pdu, Error> {
+        let start = Instant::now();
+        let answer = self.unit.call(request).await;
+        // An exception is an answer: it came in some time, and it is counted as an error.
+        let answered = matches!(answer, Ok(_) | Err(Error::Exception { .. }));
+        self.summary.count(answered.then(|| start.elapsed()), answer.is_err());
+        answer
+    }
+
+    /// Reads `count` items, which one request can carry.
+    pub(crate) async fn read(&mut self, table: Table, start: u16, count: u16) -> Result<Cells, Error> {
+        let request = match table {
+            Table::Coils => Request::ReadCoils { span: Span::new(start, count)? },
+            Table::DiscreteInputs => Request::ReadDiscreteInputs { span: Span::new(start, count)? },
+            Table::InputRegisters => Request::ReadInputRegisters { span: Span::new(start, count)? },
+            Table::HoldingRegisters => Request::ReadHoldingRegisters { span: Span::new(start, count)? },
+        };
+        let answer = self.call(&request).await?;
+        Ok(match answer.response() {
+            Ok(Response::ReadCoils { bits } | Response::ReadDiscreteInputs { bits }) => {
+                Cells::Bits(bits.iter().take(count.into()).collect())
+            }
+            Ok(Response::ReadHoldingRegisters { registers } | Response::ReadInputRegisters { registers }) => {
+                Cells::Registers(registers.iter().collect())
+            }
+            // The client has compared function and quantity: nothing else comes.
+            _ => Cells::Registers(Vec::new()),
+        })
+    }
+
+    /// One line for an error: where it happened, what it was, what to try.
+    pub(crate) fn failure(&self, place: &str, error: &Error) -> Failure {
+        let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
+        // A lost connection is nobody's fault in particular, and names the target itself.
+        let message = match error {
+            Error::Connect { .. } | Error::Transport { .. } => with_hint(error),
+            _ => format!("{} unit {}: {place}{}", self.target, self.unit(), with_hint(error)),
+        };
+        Failure::new(exit(error), message)
+    }
+}
+
+/// The exit code for an error.
+pub(crate) fn exit(error: &Error) -> Exit {
+    match error {
+        Error::Exception { .. } => Exit::Exception,
+        Error::Timeout { .. } => Exit::Timeout,
+        Error::Connect { .. } | Error::Transport { .. } => Exit::Link,
+        Error::Protocol(_) => Exit::Protocol,
+        Error::Request(_) | Error::Unsupported { .. } => Exit::Usage,
+        _ => Exit::Other,
+    }
+}
+
+/// What happened, in the words of a table's last column.
+pub(crate) fn brief(error: &Error) -> String {
+    match error {
+        Error::Exception { code, .. } => format!("exception {code}"),
+        Error::Timeout { after, .. } => format!("no answer within {}", display(*after)),
+        Error::Connect { target, source } => format!("could not connect to {target}: {source}"),
+        other => other.to_string(),
+    }
+}
+
+/// What happened, and what to try.
+fn with_hint(error: &Error) -> String {
+    match hint(error) {
+        Some(hint) => format!("{}; {hint}", brief(error)),
+        None => brief(error),
+    }
+}
+
+/// What to try.
+fn hint(error: &Error) -> Option<&'static str> {
+    Some(match error {
+        Error::Connect { .. } => "check the address, and that the device is on",
+        Error::Timeout { .. } => "try another --unit, or a longer --timeout",
+        Error::Protocol(_) => "check that it is a Modbus device; `port502 decode` explains frames",
+        Error::Exception { code, .. } => match code {
+            ExceptionCode::IllegalFunction => "the device does not offer this function",
+            ExceptionCode::IllegalDataAddress => {
+                "the device has no such address; addresses count from 0, 40001 is holding:0"
+            }
+            ExceptionCode::IllegalDataValue => "the device takes fewer at once, or not this value",
+            ExceptionCode::Acknowledge | ExceptionCode::ServerDeviceBusy => "it is busy, try again later",
+            ExceptionCode::GatewayPathUnavailable | ExceptionCode::GatewayTargetFailedToRespond => {
+                "nothing answers behind the gateway, try another --unit"
+            }
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+/// Runs a command that talks to devices.
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    runtime()?.block_on(future)
+}
