@@ -328,7 +328,7 @@ impl Log {
 }
 
 fn print_all(lines: &Receiver<Line>) {
-    let mut stdout = io::stdout().lock();
+    let mut stdout = io::stdout();
     while let Ok(Line::Text(mut text)) = lines.recv() {
         text.push('\n');
         // A reader that went away does not end the server.
