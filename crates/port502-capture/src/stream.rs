@@ -190,9 +190,12 @@ pub enum StreamEventKind<'a> {
         /// How it began, and how it is known who is the server.
         opening: Opening,
     },
-    /// The next bytes of a direction.
+    /// The next bytes of a direction: never empty.
     Data(&'a [u8]),
     /// Bytes of a direction that are not in the capture (or not in time).
+    ///
+    /// A gap told because of an answer may turn out to have been late bytes: if these come before anything behind them
+    /// does, they are told as `Data` after all, and counted in [`Counters::late_segments`].
     Gap {
         /// How many.
         bytes: u64,

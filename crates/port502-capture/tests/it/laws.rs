@@ -281,6 +281,43 @@ proptest! {
         prop_assert_eq!(to_server.bytes, Out::all(&said));
     }
 
+    /// One byte that comes again and is another is told, with its place, wherever the history reaches.
+    #[test]
+    fn a_changed_byte_is_told(
+        isn in starts(),
+        said in vec(any::<u8>(), 2..3000),
+        cuts in vec(any::<usize>(), 0..12),
+        back in 2_usize..=1024,
+        changed in any::<usize>(),
+        flip in 1_u8..,
+    ) {
+        let mut talk = Talk::new(Limits::default(), [isn, 0], [said.clone(), vec![]]);
+        talk.handshake();
+        for part in &cut(true, said.len(), &cuts) {
+            talk.part(part, None);
+        }
+        let start = said.len() - back.min(said.len());
+        let changed = start + changed % (said.len() - start);
+        let mut again = said[start..].to_vec();
+        again[changed - start] ^= flip;
+        let mut told = Vec::new();
+        let segment = Segment {
+            source: "10.0.0.9:50000".parse().unwrap(),
+            destination: "10.0.0.3:502".parse().unwrap(),
+            sequence: isn.wrapping_add(1 + start as u32),
+            acknowledgment: 0,
+            flags: TcpFlags(0),
+            payload: &again,
+        };
+        let frame = segment.frame(Timestamp::EPOCH).unwrap();
+        talk.streams.push(frame.at, &frame.slice().unwrap(), &mut |event| {
+            let Event::Stream(event) = event else { panic!("{event:?}") };
+            let StreamEventKind::Conflict { offset, first, second } = event.kind else { panic!("{event:?}") };
+            told.push((offset, first.to_vec(), second.to_vec()));
+        });
+        prop_assert_eq!(told, [(changed as u64, vec![said[changed]], vec![said[changed] ^ flip])]);
+    }
+
     /// Anything between two hosts: no panic, and the grammar of events holds for each connection.
     #[test]
     fn any_segments_keep_the_grammar(

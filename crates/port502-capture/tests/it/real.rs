@@ -73,7 +73,8 @@ const ROWS: [(&str, u64, usize, usize, u64); 13] = [
     ("lemay_channel_4d_9s.pcap", 60295, 10489, 10489, 5245),
     ("lemay_characterization_6RTU.pcap", 12296, 3960, 3959, 620),
     // In these two a host opens connections from port 502: a server to the README, which goes by ports alone. One more
-    // than the README's 27: bytes too many in frame 111 take the beginning of 113 from a tool that reads on across them.
+    // than the README's 27: frame 111 has three bytes behind its frame, and a tool that takes them for the beginning of
+    // the next does not find the one in 113.
     ("quickdraw_part1.pcap", 118, 18, 28, 6),
     ("suricata-verify_modbus.pcap", 99, 18, 21, 6),
     // One response is a retransmission to a decoder that believes any number; here it is outside the window.
