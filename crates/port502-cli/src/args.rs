@@ -47,15 +47,25 @@ impl Command {
 pub(crate) fn one_line(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let mut line = String::new();
+    let mut hint = false;
     for part in text.lines().map(str::trim).filter(|part| !part.is_empty()) {
         if part.starts_with("Usage:") || part.starts_with("For more information") {
             break;
         }
+        // How to give a value that looks like an option is rarely what is wanted.
+        if part.starts_with("tip: to pass '-") {
+            continue;
+        }
+        hint |= part.starts_with("tip: ");
         let part = part.trim_start_matches("error: ").trim_start_matches("tip: ");
         if !line.is_empty() {
             line.push_str(if line.ends_with(':') { " " } else { "; " });
         }
         line.push_str(part);
+    }
+    // The messages of our own parsers say what to try.
+    if !hint && error.kind() != clap::error::ErrorKind::ValueValidation {
+        line.push_str("; see --help");
     }
     line
 }

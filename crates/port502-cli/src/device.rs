@@ -8,7 +8,8 @@ use port502_net::client::{Client, Error, Options, Unit};
 use port502_net::{Pdu, Target};
 use port502_site::Cells;
 use port502_site::duration::display;
-use port502_wire::{ExceptionCode, Request, Response, Span, Table, UnitId};
+use port502_wire::function::Access;
+use port502_wire::{ExceptionCode, FunctionCode, Request, Response, Span, Table, UnitId};
 
 use crate::commands::{duration, runtime, unit_id};
 use crate::failure::{Exit, Failure};
@@ -142,7 +143,10 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Connect { .. } => "check the address, and that the device is on",
         Error::Timeout { .. } => "try another --unit, or a longer --timeout",
         Error::Protocol(_) => "check that it is a Modbus device; `port502 decode` explains frames",
-        Error::Exception { code, .. } => match code {
+        Error::Exception { function, code } => match code {
+            ExceptionCode::IllegalDataAddress if writes(*function) => {
+                "the device has no such address, or does not let it be written"
+            }
             ExceptionCode::IllegalFunction => "the device does not offer this function",
             ExceptionCode::IllegalDataAddress => {
                 "the device has no such address; addresses count from 0, 40001 is holding:0"
@@ -156,6 +160,11 @@ fn hint(error: &Error) -> Option<&'static str> {
         },
         _ => return None,
     })
+}
+
+/// Whether a function changes values.
+fn writes(function: FunctionCode) -> bool {
+    function.facts().is_some_and(|facts| matches!(facts.access, Access::Write | Access::ReadWrite))
 }
 
 /// Runs a command that talks to devices.

@@ -104,18 +104,22 @@ pub(crate) struct Printer {
     format: Format,
     /// Whether each line of a table needs the time: where there is more than one round.
     timed: bool,
-    columns: Option<[usize; 3]>,
+    /// Whether the header has been printed.
+    begun: bool,
+    /// Of points, references and values: those of the first round.
+    widths: [usize; 3],
 }
 
 impl Printer {
     pub(crate) fn new(format: Format, timed: bool) -> Self {
-        Printer { format, timed, columns: None }
+        Printer { format, timed, begun: false, widths: [0; 3] }
     }
 
     pub(crate) fn print(&mut self, device: &Device, readings: &[Reading]) -> io::Result<()> {
         let mut out = io::stdout().lock();
+        let first = !std::mem::replace(&mut self.begun, true);
         match self.format {
-            Format::Table => self.table(&mut out, readings)?,
+            Format::Table => self.table(&mut out, first, readings)?,
             Format::Json => {
                 for reading in readings {
                     serde_json::to_writer(&mut out, &Row::new(device, reading))?;
@@ -123,9 +127,8 @@ impl Printer {
                 }
             }
             Format::Csv => {
-                if self.columns.is_none() {
+                if first {
                     writeln!(out, "{CSV_HEADER}")?;
-                    self.columns = Some([0; 3]);
                 }
                 for reading in readings {
                     let row = Row::new(device, reading);
@@ -150,9 +153,11 @@ impl Printer {
         out.flush()
     }
 
-    fn table(&mut self, out: &mut impl Write, readings: &[Reading]) -> io::Result<()> {
-        let first = self.columns.is_none();
-        let [point, reference, value] = *self.columns.get_or_insert_with(|| widths(readings));
+    fn table(&mut self, out: &mut impl Write, first: bool, readings: &[Reading]) -> io::Result<()> {
+        if first {
+            self.widths = widths(readings);
+        }
+        let [point, reference, value] = self.widths;
         let time = |out: &mut dyn Write, text: &str| {
             if self.timed { write!(out, "{text:24}  ") } else { Ok(()) }
         };

@@ -31,6 +31,12 @@ impl Summary {
         self.latencies.push_back(latency);
     }
 
+    /// Requests and errors alone.
+    pub(crate) fn counts(&self) -> String {
+        let s = |count: u64| if count == 1 { "" } else { "s" };
+        format!("{} request{}, {} error{}", self.requests, s(self.requests), self.errors, s(self.errors))
+    }
+
     fn median(&self) -> Option<Duration> {
         let mut sorted: Vec<Duration> = self.latencies.iter().copied().collect();
         sorted.sort_unstable();
@@ -40,8 +46,7 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let s = |count: u64| if count == 1 { "" } else { "s" };
-        write!(f, "{} request{}, {} error{}", self.requests, s(self.requests), self.errors, s(self.errors))?;
+        f.write_str(&self.counts())?;
         let ms = |duration: Duration| format!("{:.2} ms", duration.as_secs_f64() * 1e3);
         match (self.min, self.median(), self.max) {
             (Some(min), Some(median), Some(max)) => {

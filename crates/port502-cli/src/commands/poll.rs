@@ -96,7 +96,8 @@ impl Live {
         if self.drawn > 0 {
             text.push_str(&format!("\x1b[{}A\r\x1b[J", self.drawn));
         }
-        let head = format!("{} unit {}  every {every}  {}", device.target, device.unit(), device.summary);
+        let head =
+            format!("{} unit {}  every {every}  {}", device.target, device.unit(), device.summary.counts());
         let room = usize::max(height, 5) - 3;
         let mut shown = vec![(head, false)];
         let hidden = lines.len().saturating_sub(room);

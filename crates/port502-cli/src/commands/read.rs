@@ -14,10 +14,11 @@ use crate::rounds::Rounds;
 ///
 /// Points that lie side by side are read with one request. A point that the device refuses does not hide the
 /// others; the exit code is that of the worst.
-///
-/// Examples: port502 read 10.0.0.5 holding:100 i:7:f32:cdab 'c:0*16';
-/// port502 read plc-7:1502 40101 --unit 3 --json
 #[derive(clap::Args, Debug)]
+#[command(after_long_help = "Examples:
+  port502 read 10.0.0.5 holding:100 i:7:f32:cdab 'c:0*16'
+  port502 read plc-7:1502 40101 --unit 3 --json
+  port502 read plc-7 h:0 --every 1s -n 60 --csv")]
 pub(crate) struct Args {
     #[command(flatten)]
     connection: Connection,

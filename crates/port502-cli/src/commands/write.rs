@@ -20,10 +20,10 @@ use crate::reading::{self, Reader};
 /// Everything is checked before anything is sent; then one point after the other is written, and the first that
 /// the device refuses ends it. One coil is written by function 5, one register by 6, several by 15 or 16, a bit
 /// of a register by 22, which leaves the other bits alone.
-///
-/// Examples: port502 write 10.0.0.5 h:100=1234 h:110:f32:cdab=21.5 'c:0*3=1,0,1'; port502 write plc-7
-/// h:5:bit3=on --dry-run
 #[derive(clap::Args, Debug)]
+#[command(after_long_help = "Examples:
+  port502 write 10.0.0.5 h:100=1234 h:110:f32:cdab=21.5 'c:0*3=1,0,1' --verify
+  port502 write plc-7 h:5:bit3=on --dry-run")]
 pub(crate) struct Args {
     #[command(flatten)]
     connection: Connection,
