@@ -1,0 +1,13 @@
+//! The crate over real sockets, seen from outside: one binary, so that it links once.
+#![allow(unreachable_pub, reason = "modules of one binary")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that panics has failed"
+)]
+
+mod conformance;
+mod link;
