@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, identify, man, poll, read, serve, write};
+use crate::commands::{completions, decode, identify, man, poll, read, serve, write};
 use crate::failure::Failure;
 
 /// The whole system around TCP port 502: Modbus client and server, and what protects it.
@@ -24,6 +24,7 @@ pub(crate) enum Command {
     Write(write::Args),
     Poll(poll::Args),
     Identify(identify::Args),
+    Decode(decode::Args),
     Serve(serve::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -36,6 +37,7 @@ impl Command {
             Command::Write(args) => write::run(args),
             Command::Poll(args) => poll::run(args),
             Command::Identify(args) => identify::run(args),
+            Command::Decode(args) => decode::run(args),
             Command::Serve(args) => serve::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),

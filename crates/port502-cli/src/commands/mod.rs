@@ -1,6 +1,7 @@
 //! One file per command: its arguments, and what it does.
 
 pub(crate) mod completions;
+pub(crate) mod decode;
 pub(crate) mod identify;
 pub(crate) mod man;
 pub(crate) mod poll;

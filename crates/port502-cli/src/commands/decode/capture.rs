@@ -1,0 +1,210 @@
+//! A capture file, read packet by packet: every connection to a Modbus port gets a tap.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use port502_capture::{
+    Capture, CaptureError, ConnectionId, Counters, Direction, End, Event, FormatError, Limits, Opening,
+    Reassembler, StreamEvent, StreamEventKind, Timestamp, Unsliced,
+};
+use port502_session::Instant;
+use port502_session::tap::{self, Observation, Skipped, Start, Tap, Transaction};
+
+use crate::failure::Failure;
+
+/// What is told while the capture is read.
+pub(super) trait Report {
+    fn transaction(&mut self, connection: &Connection, transaction: &Transaction<'_>) -> io::Result<()>;
+    fn skipped(&mut self, connection: &Connection, skipped: &Skipped) -> io::Result<()>;
+    /// A connection to a Modbus port.
+    fn opened(&mut self, _connection: &Connection) {}
+    /// Bytes of a connection that the capture lacks.
+    fn gap(&mut self, _bytes: u64) {}
+    /// A packet of IP that cannot be read.
+    fn unreadable(&mut self) {}
+    /// A datagram to or from a Modbus port.
+    fn datagram(&mut self) {}
+    /// A packet. Times come with it as fine as the capture has them.
+    fn packet(&mut self, at: Timestamp);
+}
+
+/// Who talks.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) number: u64,
+    pub(super) client: SocketAddr,
+    pub(super) server: SocketAddr,
+    /// The two as text, so that it is made once.
+    pub(super) names: [String; 2],
+}
+
+/// How the reading went.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) counters: Counters,
+    /// Where the file stops within a record.
+    pub(super) cut: Option<u64>,
+}
+
+struct Watched {
+    connection: Connection,
+    tap: Tap,
+    /// The client of the TCP connection is the server: it sends from a Modbus port.
+    turned: bool,
+}
+
+struct Watch<'r, R> {
+    ports: &'r [u16],
+    connections: HashMap<ConnectionId, Watched>,
+    report: &'r mut R,
+    /// The first failure to write; nothing is told after it.
+    failed: io::Result<()>,
+}
+
+/// Captures know times before 1970, sessions do not: half of the range is before.
+const EPOCH: u64 = 1 << 63;
+
+fn instant(at: Timestamp) -> Instant {
+    Instant::from_nanos(at.nanos().cast_unsigned() ^ EPOCH)
+}
+
+/// The capture's time of what a tap tells.
+pub(super) fn timestamp(at: Instant) -> Timestamp {
+    Timestamp::from_nanos((at.as_nanos() ^ EPOCH).cast_signed())
+}
+
+/// Reads `path`, or standard input for `-`, to its end.
+pub(super) fn read(path: &Path, ports: &[u16], report: &mut impl Report) -> Result<Outcome, Failure> {
+    if path.as_os_str() == "-" {
+        return read_from(Capture::new(io::stdin().lock()), "standard input", ports, report);
+    }
+    let name = path.display().to_string();
+    match File::open(path) {
+        Ok(file) => read_from(Capture::new(file), &name, ports, report),
+        Err(error) => Err(Failure::other(format!("{name}: cannot open it: {error}"))),
+    }
+}
+
+fn read_from<S: Read>(
+    mut capture: Capture<S>,
+    name: &str,
+    ports: &[u16],
+    report: &mut impl Report,
+) -> Result<Outcome, Failure> {
+    let served = ports.to_vec();
+    let mut streams = Reassembler::new(Limits::default(), move |port| served.contains(&port));
+    let mut watch = Watch { ports, connections: HashMap::new(), report, failed: Ok(()) };
+    let end = loop {
+        match capture.next_record() {
+            Ok(Some(record)) => {
+                watch.report.packet(record.at);
+                streams.push_record(&record, &mut |event| watch.event(&event));
+                std::mem::replace(&mut watch.failed, Ok(()))?;
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    // What came before the trouble counts.
+    streams.finish(&mut |event| watch.event(&event));
+    watch.failed?;
+    end.map_err(|error| failure(name, &error))?;
+    let cut = match capture.end() {
+        End::Cut { offset, .. } => Some(offset),
+        _ => None,
+    };
+    Ok(Outcome { counters: streams.counters(), cut })
+}
+
+/// What, where, and what to try.
+fn failure(name: &str, error: &CaptureError) -> Failure {
+    let advice = match error {
+        CaptureError::Io { source, .. } if source.kind() == io::ErrorKind::IsADirectory => {
+            "; name a capture file in it"
+        }
+        CaptureError::Format(FormatError::NotACapture { first }) => match first {
+            [b'P', b'K', ..] => "; it is a zip archive: unpack it first",
+            [0x1F, 0x8B, ..] => "; it is compressed: gunzip it first",
+            [0x28, 0xB5, 0x2F, 0xFD] => "; it is compressed: unzstd it first",
+            _ => "; frames as hexadecimal text are read without --pcap",
+        },
+        CaptureError::Io { .. } | CaptureError::Format(FormatError::TooShort { .. }) => "",
+        CaptureError::Format(_) => "; what came before it was decoded",
+    };
+    Failure::other(format!("{name}: {error}{advice}"))
+}
+
+impl<R: Report> Watch<'_, R> {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Stream(event) => self.stream(event),
+            Event::Datagram(datagram) => {
+                if datagram.direction.is_some() {
+                    self.report.datagram();
+                }
+            }
+            // Other protocols beside IP are none of ours.
+            Event::NotSliced { why: Unsliced::NotIp { .. }, .. } => {}
+            Event::NotSliced { .. } => self.report.unreadable(),
+        }
+    }
+
+    fn stream(&mut self, event: &StreamEvent<'_>) {
+        if let StreamEventKind::Opened { client, server, opening, .. } = event.kind {
+            return self.open(event.connection, client, server, opening);
+        }
+        let Some(Watched { connection, tap, turned }) = self.connections.get_mut(&event.connection) else {
+            return;
+        };
+        let direction = match (event.direction, *turned) {
+            (Direction::ToServer, false) | (Direction::ToClient, true) => tap::Direction::ToServer,
+            (Direction::ToClient, false) | (Direction::ToServer, true) => tap::Direction::ToClient,
+        };
+        let (report, failed) = (&mut *self.report, &mut self.failed);
+        let mut sink = |observation: Observation<'_>| {
+            if failed.is_ok() {
+                *failed = match &observation {
+                    Observation::Transaction(transaction) => report.transaction(connection, transaction),
+                    Observation::Skipped(skipped) => report.skipped(connection, skipped),
+                };
+            }
+        };
+        match event.kind {
+            StreamEventKind::Data(bytes) => tap.observe(direction, bytes, instant(event.at), &mut sink),
+            StreamEventKind::Gap { bytes } => {
+                tap.gap(direction, instant(event.at), &mut sink);
+                report.gap(bytes);
+            }
+            StreamEventKind::Closed { .. } => {
+                tap.finish(&mut sink);
+                self.connections.remove(&event.connection);
+            }
+            StreamEventKind::Opened { .. }
+            | StreamEventKind::Conflict { .. }
+            | StreamEventKind::Stray { .. } => {}
+        }
+    }
+
+    fn open(&mut self, id: ConnectionId, client: SocketAddr, server: SocketAddr, opening: Opening) {
+        let modbus = |peer: SocketAddr| self.ports.contains(&peer.port());
+        // The port says who is the server, whoever opened the connection: devices that answer without having
+        // been asked, and forged answers, come from port 502.
+        let turned = match (modbus(client), modbus(server)) {
+            (_, true) => false,
+            (true, false) => true,
+            (false, false) => return,
+        };
+        let (client, server) = if turned { (server, client) } else { (client, server) };
+        let start = match opening {
+            Opening::Handshake => Start::Handshake,
+            Opening::SynOnly | Opening::MidConnection(_) => Start::Midway,
+        };
+        let names = [client.to_string(), server.to_string()];
+        let connection = Connection { number: id.number(), client, server, names };
+        self.report.opened(&connection);
+        self.connections.insert(id, Watched { connection, tap: Tap::new(start), turned });
+    }
+}
