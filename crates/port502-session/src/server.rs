@@ -584,6 +584,19 @@ impl ServerSession {
         self.frame_began = if self.decoder.is_midway() { self.frame_began.or(Some(now)) } else { None };
     }
 
+    /// To be called when the client does not take its answers, and nothing is read from it meanwhile: the rest of
+    /// its frame may be on its way, so the frame's clock stops.
+    #[cold]
+    pub fn stalled(&mut self) {
+        self.frame_began = None;
+    }
+
+    /// To be called when the client has taken answers that waited for it: it is there, though it says nothing.
+    pub fn taken(&mut self, now: Instant) {
+        self.heard = now;
+        self.frame_began = self.decoder.is_midway().then_some(now);
+    }
+
     /// A request is being worked on; `false` when there are too many already: exception 06.
     pub fn begin(&mut self) -> bool {
         let free = self.open < self.limits.transactions;

@@ -66,10 +66,16 @@ pub(super) async fn run<S: Service>(
         sent: 0,
         late: Vec::new(),
         script: None,
-        ended: false,
+        ended: None,
         timer: Box::pin(sleep_until(first_timeout)),
         epoch,
     };
+    // A task's waker stays the same as long as it runs.
+    poll_fn(|task| {
+        connection.place.woken_by(task.waker());
+        Poll::Ready(())
+    })
+    .await;
     let requests = &mut report.requests;
     let why = poll_fn(|task| connection.poll(task, requests)).await;
     report.why = why;
@@ -85,7 +91,8 @@ struct Report {
 
 impl Drop for Report {
     fn drop(&mut self) {
-        let (peer, why, requests) = (self.peer, self.why, self.requests);
+        let (peer, requests) = (self.peer, self.requests);
+        let why = if std::thread::panicking() { Closed::Panicked } else { self.why };
         tracing::debug!(%peer, %why, requests, "connection ended");
         self.options.tell(&Event::Closed { peer, why, requests });
     }
@@ -118,21 +125,28 @@ struct Connection<S> {
     sent: usize,
     late: Vec<Waiting>,
     script: Option<Playing>,
-    /// The client sends no more; what it is still owed goes out.
-    ended: bool,
+    /// Nothing more is read, for this reason; what the client is still owed goes out.
+    ended: Option<Closed>,
     timer: Pin<Box<Sleep>>,
     epoch: Instant,
 }
 
 impl<S: Service> Connection<S> {
     fn poll(&mut self, task: &mut Task<'_>, requests: &mut u64) -> Poll<Closed> {
-        match self.poll_work(task, requests) {
-            Ok(true) => return Poll::Ready(Closed::ByPeer),
-            Ok(false) => {}
-            Err(why) => return Poll::Ready(why),
+        let mut end = self.poll_work(task, requests);
+        if let Ok(None) = end
+            && self.ended.is_none()
+            && self.place.is_leaving()
+        {
+            // All that has arrived is read.
+            self.ended = Some(Closed::ByServer);
+            end = self.poll_work(task, requests);
         }
-        let busy = self.session.is_busy() || !self.unsent.is_empty() || self.script.is_some();
-        self.place.active(busy);
+        match end {
+            Ok(Some(why)) | Err(why) => return Poll::Ready(why),
+            Ok(None) => {}
+        }
+        self.place.busy(self.session.is_busy() || !self.unsent.is_empty() || self.script.is_some());
         while self.timer.as_mut().poll(task).is_ready() {
             let now = self.now();
             if let Some(expired) = self.session.expired(now) {
@@ -149,18 +163,18 @@ impl<S: Service> Connection<S> {
         SessionInstant::ZERO + (Instant::now() - self.epoch)
     }
 
-    /// Does what can be done now. `Ok(true)`: the client has gone, and has all it was owed.
-    fn poll_work(&mut self, task: &mut Task<'_>, requests: &mut u64) -> Result<bool, Closed> {
+    /// Does what can be done now. `Ok(Some(..))`: nothing more is read, and the client has all it was owed.
+    fn poll_work(&mut self, task: &mut Task<'_>, requests: &mut u64) -> Result<Option<Closed>, Closed> {
         loop {
             self.poll_flush(task)?;
             if !self.unsent.is_empty() {
-                return Ok(false);
+                return Ok(None);
             }
             if self.poll_script(task)? {
                 continue;
             }
             if self.script.is_some() {
-                return Ok(false);
+                return Ok(None);
             }
             if self.poll_late(task) {
                 continue;
@@ -171,8 +185,8 @@ impl<S: Service> Connection<S> {
                     .with_borrow_mut(|scratch| self.serve(task, &unread, &mut scratch.output, requests))?;
                 continue;
             }
-            if self.ended {
-                return Ok(self.late.is_empty());
+            if let Some(why) = self.ended {
+                return Ok(self.late.is_empty().then_some(why));
             }
             let more = SCRATCH.with_borrow_mut(|scratch| {
                 let Scratch { input, output } = &mut **scratch;
@@ -181,7 +195,7 @@ impl<S: Service> Connection<S> {
                     Poll::Pending => Ok(false),
                     Poll::Ready(Err(_)) => Err(Closed::Broken),
                     Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
-                        self.ended = true;
+                        self.ended = Some(Closed::ByPeer);
                         Ok(true)
                     }
                     Poll::Ready(Ok(())) => {
@@ -192,7 +206,7 @@ impl<S: Service> Connection<S> {
                 }
             })?;
             if !more {
-                return Ok(false);
+                return Ok(None);
             }
         }
     }
@@ -241,22 +255,23 @@ impl<S: Service> Connection<S> {
                 filled += HEADER_LEN + pdu.len();
             }
         };
+        self.place.used();
         self.session.heard(self.now());
-        if let Some(deadline) = self.session.frame_deadline() {
-            self.expect_by(deadline);
-        }
         self.write(task, output.get(..filled).unwrap_or_default())?;
+        self.watch_frame();
         match unreadable {
             Some(length) => Err(Closed::Unreadable { length }),
             None => Ok(()),
         }
     }
 
-    /// Sets the timer to fire no later than `deadline`.
-    fn expect_by(&mut self, deadline: SessionInstant) {
-        let deadline = self.epoch + deadline.since(SessionInstant::ZERO);
-        if deadline < self.timer.deadline() {
-            self.timer.as_mut().reset(deadline);
+    /// Sets the timer to fire no later than half a frame that is here has to be whole.
+    fn watch_frame(&mut self) {
+        if let Some(deadline) = self.session.frame_deadline() {
+            let deadline = self.epoch + deadline.since(SessionInstant::ZERO);
+            if deadline < self.timer.deadline() {
+                self.timer.as_mut().reset(deadline);
+            }
         }
     }
 
@@ -269,23 +284,38 @@ impl<S: Service> Connection<S> {
                 Poll::Pending => break,
             }
         }
-        self.unsent.extend_from_slice(bytes);
+        if !bytes.is_empty() {
+            self.unsent.extend_from_slice(bytes);
+            self.session.stalled();
+        }
         Ok(())
     }
 
     fn poll_flush(&mut self, task: &mut Task<'_>) -> Result<(), Closed> {
+        if self.unsent.is_empty() {
+            return Ok(());
+        }
         while let Some(rest @ [_, ..]) = self.unsent.get(self.sent..) {
             match Pin::new(&mut self.stream).poll_write(task, rest) {
                 Poll::Ready(Ok(0) | Err(_)) => return Err(Closed::Broken),
-                Poll::Ready(Ok(n)) => self.sent += n,
-                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(n)) => {
+                    self.sent += n;
+                    self.place.used();
+                    self.session.taken(self.now());
+                }
+                Poll::Pending => {
+                    self.session.stalled();
+                    return Ok(());
+                }
             }
         }
-        if !self.unsent.is_empty() {
-            // Memory is for those who are behind, not for those who once were.
-            self.unsent = Vec::new();
-            self.sent = 0;
+        // Memory is for those who are behind, not for those who once were.
+        self.unsent = Vec::new();
+        self.sent = 0;
+        if self.script.is_some() {
+            self.session.stalled();
         }
+        self.watch_frame();
         Ok(())
     }
 
@@ -311,6 +341,7 @@ impl<S: Service> Connection<S> {
                 Late::Script(steps) => {
                     let playing = self.script.get_or_insert(Playing { steps: VecDeque::new(), pause: None });
                     playing.steps.extend(steps);
+                    self.session.stalled();
                 }
             }
         }
@@ -336,6 +367,8 @@ impl<S: Service> Connection<S> {
                 Some(Step::Close) => return Err(Closed::Fault),
                 None => {
                     self.script = None;
+                    self.session.taken(self.now());
+                    self.watch_frame();
                     return Ok(true);
                 }
             }

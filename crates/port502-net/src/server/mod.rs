@@ -37,8 +37,11 @@ use registry::Registry;
 /// Connections that the kernel may hold before they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// After an `accept` that failed for want of file descriptors or memory.
+/// The longest pause after an `accept` that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a stopped server waits for answers that take time, and for clients that do not take theirs.
+const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// How a server behaves. Built from [`Options::default`] by changing fields.
 #[derive(Clone)]
@@ -144,7 +147,7 @@ pub struct Server {
 pub struct Stop(watch::Sender<bool>);
 
 impl Stop {
-    /// No new connections; idle ones end now, the others when their requests are answered.
+    /// No new connections. What has arrived is answered, then each connection ends, after five seconds at last.
     pub fn stop(&self) {
         self.0.send_replace(true);
     }
@@ -210,13 +213,12 @@ impl Server {
                 Err(error) => {
                     // Out of file descriptors, most likely: make room, and give the system time.
                     tracing::warn!(%error, "accept failed");
-                    registry.close_oldest_idle();
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    registry.make_room(ACCEPT_PAUSE).await;
                 }
             }
         }
         drop(listener);
-        registry.drain().await;
+        registry.drain(STOP_MAX).await;
         Ok(())
     }
 }

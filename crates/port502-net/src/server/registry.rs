@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
 
 use port502_session::server::Expired;
 use tokio::sync::Notify;
@@ -29,6 +32,8 @@ pub enum Closed {
     ByServer,
     /// A fault that was asked for.
     Fault,
+    /// The code of the device panicked.
+    Panicked,
 }
 
 impl std::fmt::Display for Closed {
@@ -41,6 +46,7 @@ impl std::fmt::Display for Closed {
             Closed::Expired(Expired::HalfFrame) => f.write_str("closed: half a frame, and then nothing"),
             Closed::ByServer => f.write_str("closed to make room, or because the server stops"),
             Closed::Fault => f.write_str("closed: a fault that was asked for"),
+            Closed::Panicked => f.write_str("closed: the device's code panicked"),
         }
     }
 }
@@ -52,12 +58,27 @@ struct Entry {
     task: Option<AbortHandle>,
 }
 
-/// What a connection tells about itself while it works.
+/// What a connection tells about itself while it works, and what it is told.
 #[derive(Debug, Default)]
 struct Activity {
     /// The registry's count of bursts when this one was last active: a larger number is more recent.
     used: AtomicU64,
     busy: AtomicBool,
+    leaving: AtomicBool,
+    /// Wakes its task, once that has run.
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Activity {
+    /// Asks the connection to answer what has arrived, and then to end.
+    fn leave(&self) {
+        // Under the lock: a task that is about to leave its waker here will see the flag afterwards.
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        self.leaving.store(true, Relaxed);
+        if let Some(waker) = &*waker {
+            waker.wake_by_ref();
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -74,6 +95,8 @@ pub(super) struct Registry {
 struct Entries {
     by_id: HashMap<u64, Entry>,
     per_peer: HashMap<IpAddr, usize>,
+    /// Those of `by_id` that were asked to leave, and have not yet.
+    leaving: usize,
     next: u64,
 }
 
@@ -108,8 +131,11 @@ impl Registry {
         if entries.per_peer.get(&peer).is_some_and(|&count| count >= self.per_peer) {
             return Err(Refusal::PerPeer);
         }
-        if entries.by_id.len() >= self.connections && !entries.close_oldest_idle() {
-            return Err(Refusal::AllBusy);
+        if entries.staying() >= self.connections {
+            // Those that leave need a moment. Were they not counted at all, a flood could gather them.
+            if entries.leaving >= self.connections || !entries.close_oldest_idle() {
+                return Err(Refusal::AllBusy);
+            }
         }
         let state = Arc::new(Activity::default());
         // Just accepted is just used: the next one must not push it out at once.
@@ -128,45 +154,65 @@ impl Registry {
         }
     }
 
-    pub(super) fn close_oldest_idle(&self) -> bool {
-        self.entries().close_oldest_idle()
+    /// Closes the oldest idle connection, and waits until it or another has gone, but for `pause` at most.
+    pub(super) async fn make_room(&self, pause: Duration) {
+        let mut left = pin!(self.left.notified());
+        if left.as_mut().enable() {
+            // One that left before this call.
+            left.set(self.left.notified());
+            left.as_mut().enable();
+        }
+        self.entries().close_oldest_idle();
+        // Whether it is time that has passed does not matter.
+        let _ = tokio::time::timeout(pause, left).await;
     }
 
-    /// Ends idle connections and waits for the busy ones.
-    pub(super) async fn drain(&self) {
-        loop {
-            let left = self.left.notified();
-            {
-                let mut entries = self.entries();
-                while entries.close_oldest_idle() {}
-                if entries.by_id.is_empty() {
-                    return;
-                }
+    /// Ends all connections as soon as what has arrived on them is answered, and those that take longer than
+    /// `limit` in the middle.
+    pub(super) async fn drain(&self, limit: Duration) {
+        {
+            let mut entries = self.entries();
+            entries.by_id.values().for_each(|entry| entry.state.leave());
+            entries.leaving = entries.by_id.len();
+        }
+        let empty = async {
+            while !self.entries().by_id.is_empty() {
+                self.left.notified().await;
             }
-            left.await;
+        };
+        if tokio::time::timeout(limit, empty).await.is_err() {
+            self.entries()
+                .by_id
+                .values()
+                .filter_map(|entry| entry.task.as_ref())
+                .for_each(AbortHandle::abort);
         }
     }
 }
 
 impl Entries {
+    fn staying(&self) -> usize {
+        self.by_id.len() - self.leaving
+    }
+
     fn close_oldest_idle(&mut self) -> bool {
-        let idle = self.by_id.iter().filter(|(_, e)| !e.state.busy.load(Relaxed) && e.task.is_some());
-        let Some((&id, _)) = idle.min_by_key(|(_, e)| e.state.used.load(Relaxed)) else { return false };
-        if let Some(task) = self.remove(id).and_then(|entry| entry.task) {
-            task.abort();
-        }
+        let stays = |e: &&Entry| !e.state.busy.load(Relaxed) && !e.state.leaving.load(Relaxed);
+        let idle = self.by_id.values().filter(stays).min_by_key(|e| e.state.used.load(Relaxed));
+        let Some(entry) = idle else { return false };
+        entry.state.leave();
+        self.leaving += 1;
         true
     }
 
-    fn remove(&mut self, id: u64) -> Option<Entry> {
-        let entry = self.by_id.remove(&id)?;
+    fn remove(&mut self, id: u64) {
+        let Some(entry) = self.by_id.remove(&id) else { return };
+        self.leaving -= usize::from(entry.state.leaving.load(Relaxed));
         if let Some(count) = self.per_peer.get_mut(&entry.peer) {
             *count -= 1;
             if *count == 0 {
                 self.per_peer.remove(&entry.peer);
             }
         }
-        Some(entry)
     }
 }
 
@@ -175,11 +221,27 @@ impl Place {
         self.id
     }
 
-    /// Notes that the connection was just active, and whether a request is still being worked on.
+    /// The connection's task can be woken from now on.
+    pub(super) fn woken_by(&self, waker: &Waker) {
+        *self.state.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+    }
+
+    /// Notes that bytes came or went.
     #[inline]
-    pub(super) fn active(&self, busy: bool) {
+    pub(super) fn used(&self) {
         self.state.used.store(self.registry.bursts.fetch_add(1, Relaxed), Relaxed);
+    }
+
+    /// Notes whether there is something that the connection must not be closed in the middle of.
+    #[inline]
+    pub(super) fn busy(&self, busy: bool) {
         self.state.busy.store(busy, Relaxed);
+    }
+
+    /// Whether the connection was asked to answer what has arrived, and to end.
+    #[inline]
+    pub(super) fn is_leaving(&self) -> bool {
+        self.state.leaving.load(Relaxed)
     }
 }
 
