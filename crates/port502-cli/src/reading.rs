@@ -127,7 +127,7 @@ impl Reader {
             let first = first + usize::try_from(part.first).unwrap_or_default();
             for (point, reading) in part.point.each().zip(readings.iter_mut().skip(first)) {
                 let width = usize::from(point.value_width());
-                let offset = usize::from(point.address() - block.start);
+                let offset = usize::from(point.address().saturating_sub(block.start));
                 let cells = result.map(|cells| cells.part(offset, width).unwrap_or(Cells::Bits(Vec::new())));
                 let value = match &cells {
                     Ok(cells) => match point.decode(cells).into_iter().next() {

@@ -248,10 +248,9 @@ impl ValueType {
         if registers.len() != usize::from(want) {
             return Err(DecodeError::Registers { got: registers.len(), want });
         }
-        let raw = || order.gather(registers);
-        // The raw bits have exactly the type's width, so that the low bytes are all there is.
-        let [a, b, c, d, e, f, g, h] =
-            if matches!(self, ValueType::Text(_)) { [0; 8] } else { raw().to_be_bytes() };
+        // Right-aligned: a narrow type has its bytes at the end.
+        let raw = order.gather(registers);
+        let [a, b, c, d, e, f, g, h] = raw.to_be_bytes();
         let (two, four, eight) = ([g, h], [e, f, g, h], [a, b, c, d, e, f, g, h]);
         Ok(match self {
             ValueType::Bool => match u16::from_be_bytes(two) {
@@ -266,7 +265,7 @@ impl ValueType {
             ValueType::I64 => Value::Signed(i64::from_be_bytes(eight)),
             ValueType::F32 => Value::F32(f32::from_be_bytes(four)),
             ValueType::F64 => Value::F64(f64::from_be_bytes(eight)),
-            ValueType::Bcd16 | ValueType::Bcd32 => bcd_decode(raw(), want * 4)?,
+            ValueType::Bcd16 | ValueType::Bcd32 => bcd_decode(raw, want * 4)?,
             ValueType::Text(_) => return Err(DecodeError::Text),
         })
     }
@@ -488,7 +487,7 @@ impl Order {
         if self.words_reversed { count.saturating_sub(1 + index) } else { index }
     }
 
-    /// At most four registers as one number.
+    /// At most four registers as one number; of more the last four.
     fn gather(self, registers: &[u16]) -> u64 {
         let append = |raw: u64, word: &u16| raw << 16 | u64::from(self.word(*word));
         if self.words_reversed {
