@@ -40,7 +40,7 @@ pub const ADU_MIN: usize = 4;
 /// The largest frame: unit, PDU, CRC.
 pub const ADU_MAX: usize = 1 + PDU_MAX + 2;
 
-/// So many bytes in front of a frame, or behind it, are what a transceiver makes when it turns the line round.
+/// So many bytes in front of a frame and behind it are what a transceiver makes when it turns the line round.
 const GLITCH_MAX: usize = 2;
 
 /// What each byte value adds to the CRC: polynomial 0xA001, which is 0x8005 with its bits reversed.
@@ -103,7 +103,8 @@ pub enum Hears {
     Requests,
     /// A client whose own requests do not come back to it.
     Responses,
-    /// A server among others, a client on a line that echoes, a tap. The rule whose CRC is right is taken.
+    /// A server among others, a client on a line that echoes, a tap. The rule whose CRC is right is taken; where both
+    /// may be, a byte more or silence decides.
     Both,
 }
 
@@ -121,36 +122,54 @@ enum Start {
 }
 
 impl Hears {
-    /// What a frame can be that starts with `bytes`.
-    fn judge(self, bytes: &[u8]) -> Start {
+    /// What a frame can be that starts with `bytes`; when the line is `quiet` no more of them come.
+    fn judge(self, bytes: &[u8], quiet: bool) -> Start {
         let Some((_, pdu)) = bytes.split_first() else { return Start::Wait(2) };
-        let rules = match self {
-            Hears::Requests => [Some(request_len(pdu)), None],
-            Hears::Responses => [None, Some(response_len(pdu))],
-            Hears::Both => [Some(request_len(pdu)), Some(response_len(pdu))],
+        let (mut open, mut pending, mut lens) = (true, false, [usize::MAX; 2]);
+        let [asked, answered] = &mut lens;
+        let mut apply = |len: &mut usize, rule: Result<Option<usize>, UnknownLength>| match rule {
+            Err(UnknownLength { .. }) => {}
+            Ok(None) => (open, pending) = (false, true),
+            Ok(Some(pdu)) => (open, *len) = (false, 1 + pdu + 2),
         };
+        if self != Hears::Responses {
+            apply(asked, request_len(pdu));
+        }
+        if self != Hears::Requests {
+            apply(answered, response_len(pdu));
+        }
+        if open {
+            return Start::Open;
+        }
         // The shorter frame is complete first; the other is waited for when this one's CRC is wrong.
-        let (mut wait, mut frame, mut open) = (usize::MAX, usize::MAX, true);
-        for rule in rules.into_iter().flatten() {
-            let len = match rule {
-                Err(UnknownLength { .. }) => continue,
-                Ok(Some(pdu)) => 1 + pdu + 2,
-                Ok(None) => bytes.len() + 1,
-            };
-            open = false;
+        lens.sort_unstable();
+        for len in lens.into_iter().filter(|len| *len <= ADU_MAX) {
             match bytes.get(..len) {
-                Some(adu) if split(adu).is_some() => frame = frame.min(len),
+                None if pending => return Start::Wait(len.min(bytes.len() + 1)),
+                None => return Start::Wait(len),
+                Some(adu) if split(adu).is_some() => return self.or_longer(lens, bytes, quiet),
                 Some(_) => {}
-                None if len <= ADU_MAX => wait = wait.min(len),
-                None => {}
             }
         }
-        match (frame, wait) {
-            _ if open => Start::Open,
-            (usize::MAX, usize::MAX) => Start::Refuted,
-            (usize::MAX, wait) => Start::Wait(wait),
-            (frame, _) => Start::Frame(frame),
+        if pending && bytes.len() < ADU_MAX { Start::Wait(bytes.len() + 1) } else { Start::Refuted }
+    }
+
+    /// A zero byte behind a right CRC leaves it right. So of every 256 frames one, whose last byte is 0, has a right
+    /// CRC without it too; where the other rule asks for that length, the byte decides.
+    fn or_longer(self, [short, long]: [usize; 2], bytes: &[u8], quiet: bool) -> Start {
+        let is_short = bytes.get(..short).and_then(split).is_some();
+        if !is_short {
+            return Start::Frame(long);
         }
+        if long == short + 1 && long <= ADU_MAX && bytes.get(1..short - 1).is_some_and(|pdu| self.parses(pdu))
+        {
+            match bytes.get(short) {
+                None if !quiet => return Start::Wait(long),
+                Some(0) => return Start::Frame(long),
+                _ => {}
+            }
+        }
+        Start::Frame(short)
     }
 
     /// Whether a PDU is more than its length rule asks for: behind noise, where every byte may be taken for the
@@ -211,7 +230,7 @@ impl Decoder {
         self.release();
         if self.len == 0
             && !self.adrift
-            && let Start::Frame(len) = self.hears.judge(input)
+            && let Start::Frame(len) = self.hears.judge(input, false)
             && let Some((adu, rest)) = input.split_at_checked(len)
         {
             *input = rest;
@@ -229,11 +248,17 @@ impl Decoder {
     /// bursts, as much more as that takes; on a client's line also the end of its patience.
     pub fn quiet(&mut self) -> Option<Received<'_>> {
         self.release();
+        // The rule first: it tells more than silence does.
+        if self.at == 0
+            && let Start::Frame(len) = self.judge(true)
+        {
+            return self.found(len);
+        }
         if let Some((start, end)) = self.whole() {
             return if start == 0 { self.hand_out(end) } else { self.drop_front(start) };
         }
         while self.at < self.len {
-            if let Start::Frame(len) = self.judge() {
+            if let Start::Frame(len) = self.judge(true) {
                 return self.found(len);
             }
             self.at += 1;
@@ -245,7 +270,7 @@ impl Decoder {
         loop {
             // Only a byte too many refutes a start: silence may still prove the longest of frames.
             let overflows = self.len == ADU_MAX && !input.is_empty();
-            let want = match self.judge() {
+            let want = match self.judge(false) {
                 Start::Frame(len) => return self.found(len),
                 Start::Wait(want) if !overflows => self.at + want,
                 Start::Open if !overflows => ADU_MAX,
@@ -292,9 +317,9 @@ impl Decoder {
     }
 
     /// What can start at `at`.
-    fn judge(&self) -> Start {
+    fn judge(&self, quiet: bool) -> Start {
         let bytes = self.held.get(self.at..self.len).unwrap_or_default();
-        match self.hears.judge(bytes) {
+        match self.hears.judge(bytes, quiet) {
             // Only where a frame has to start is its function believed, should no rule support it.
             Start::Open if self.at != 0 || self.adrift => Start::Refuted,
             Start::Frame(len) if self.adrift || self.at > GLITCH_MAX => {
@@ -481,7 +506,9 @@ mod tests {
         check(Hears::Requests, &[&adu(1, &[0x83, 1])], "| 131:2");
         check(Hears::Both, &[&adu(7, &[0x41; 253])], "| 65:253");
         // Glitches before and behind.
-        check(Hears::Requests, &[&[0xFF, 0], &open, &[0xFF]], "| ~2 65:4 ~1");
+        check(Hears::Requests, &[&[0xFF], &open, &[0xFF]], "| ~1 65:4 ~1");
+        check(Hears::Requests, &[&[0xFF, 0], &open], "| ~2 65:4");
+        check(Hears::Requests, &[&open, &[0xFF, 0]], "| 65:4 ~2");
         check(Hears::Requests, &[&[0xFF, 0, 0xFF], &open], "| -10");
         // A good frame behind it marks its end.
         check(Hears::Requests, &[&open, &good], "| 65:4 3:5");
@@ -491,6 +518,26 @@ mod tests {
         check(Hears::Requests, &[&adu(1, &[3, 0, 0, 0, 1, 9])], "| 3:6");
         check(Hears::Requests, &[&adu(1, &[3, 0, 0, 0, 1, 9]), &good], "3:6 3:5 |");
         check(Hears::Requests, &[&adu(1, &[16, 0, 0, 0, 1, 249, 1, 2])], "| 16:8");
+    }
+
+    /// Both rules may hold where a frame's last byte is 0: the longer frame's CRC is right without it.
+    #[test]
+    fn a_last_byte_of_zero_belongs_to_the_frame() {
+        let mut found = [0; 2];
+        for (unit, low) in (0..=255).flat_map(|unit| (1..=125).map(move |low| (unit, low))) {
+            // A request to an address 0x02xx is an answer of one register and a byte; an answer of two registers is
+            // a request to 0x04xx and a byte.
+            for (kind, pdu) in [&[3, 2, 0x10, 0, low][..], &[3, 4, 1, 0, 7, low]].iter().enumerate() {
+                let adu = adu(unit, pdu);
+                let Some((0, front)) = adu.split_last() else { continue };
+                found[kind] += 1;
+                let len = pdu.len();
+                check(Hears::Both, &[&adu, &adu], &std::format!("3:{len} 3:{len} |"));
+                // Without it, and with silence instead, it is the shorter frame.
+                check(Hears::Both, &[front], &std::format!("| 3:{}", len - 1));
+            }
+        }
+        assert!(found.iter().all(|count| *count > 20), "{found:?}");
     }
 
     #[test]

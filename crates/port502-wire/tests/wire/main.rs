@@ -1,5 +1,6 @@
 //! What the crate promises about bytes: the specification's own examples, what is refused and why, and laws that
 //! hold for every input.
+#![allow(unreachable_pub, reason = "the fuzz targets have the laws as a public module")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -7,6 +8,9 @@
     reason = "a test that panics has failed"
 )]
 
+mod corpus;
+mod law;
+mod laws;
 mod refused;
 mod specification;
 
