@@ -27,3 +27,29 @@ pub(crate) fn set_up(stream: &TcpStream) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(KEEPALIVE_IDLE + KEEPALIVE_INTERVAL * KEEPALIVE_PROBES))?;
     Ok(())
 }
+
+/// Files that a program has open beside its connections, roughly.
+#[cfg(unix)]
+const OTHER_FILES: u64 = 64;
+
+/// Raises the number of files that this process may have open, where it is too small for so many connections
+/// and the system lets it. The usual limit of 1,024 is there for programs that call `select`, which none with
+/// an async runtime does.
+#[cfg(unix)]
+pub(crate) fn allow_files(connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let need = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|soft| soft >= need) {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, need, ?current, "the limit on open files cannot be raised");
+    } else if let Some(files) = maximum.filter(|hard| *hard < need) {
+        tracing::warn!(files, need, "fewer files may be open than connections are allowed");
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn allow_files(_: usize) {}

@@ -48,7 +48,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub struct Options {
     /// Connections at once. One more closes the one that has been idle for longest; when none is idle, the new
-    /// one is refused.
+    /// one is refused. The same happens earlier where the system does not let the process open so many files.
     pub connections: usize,
     /// Connections at once from one address.
     pub per_peer: usize,
@@ -154,7 +154,8 @@ impl Stop {
 }
 
 impl Server {
-    /// Listens. Port 0 lets the system choose one.
+    /// Listens. Port 0 lets the system choose one. Raises the process's limit on open files when it is below
+    /// [`Options::connections`].
     ///
     /// # Errors
     /// The system's, for an address in use, a port below 1024 without the right to it, and the like.
@@ -172,6 +173,7 @@ impl Server {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
+        tcp::allow_files(options.connections);
         let listener = std::net::TcpListener::from(socket);
         let local = listener.local_addr()?;
         Ok(Server { listener, local, options, stop: watch::Sender::new(false) })
