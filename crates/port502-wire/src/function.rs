@@ -188,11 +188,14 @@ impl core::fmt::Display for FunctionCode {
 
 /// A set of function codes, 1 to 127: what a server offers, what a rule allows.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct FunctionSet(u128);
+pub struct FunctionSet {
+    /// Codes 0 to 63, then 64 to 127. Two words, because every request is looked up and shifting 128 bits is slow.
+    words: [u64; 2],
+}
 
 impl FunctionSet {
     /// Without members.
-    pub const EMPTY: FunctionSet = FunctionSet(0);
+    pub const EMPTY: FunctionSet = FunctionSet { words: [0; 2] };
 
     /// All public functions of the specification.
     #[must_use]
@@ -203,20 +206,32 @@ impl FunctionSet {
     /// The same set and `function`. A code that no request may carry is not taken in.
     #[must_use]
     pub const fn with(self, function: FunctionCode) -> Self {
-        if function.is_request() { FunctionSet(self.0 | 1 << function.0) } else { self }
+        let (bit, [low, high]) = (1 << (function.0 & 63), self.words);
+        match function.0 {
+            1..64 => FunctionSet { words: [low | bit, high] },
+            64..128 => FunctionSet { words: [low, high | bit] },
+            _ => self,
+        }
     }
 
     /// The same set without `function`.
     #[must_use]
     pub const fn without(self, function: FunctionCode) -> Self {
-        if function.is_request() { FunctionSet(self.0 & !(1 << function.0)) } else { self }
+        let (bit, [low, high]) = (1 << (function.0 & 63), self.words);
+        match function.0 {
+            1..64 => FunctionSet { words: [low & !bit, high] },
+            64..128 => FunctionSet { words: [low, high & !bit] },
+            _ => self,
+        }
     }
 
     /// Whether `function` is in the set.
     #[must_use]
     #[inline]
     pub const fn contains(self, function: FunctionCode) -> bool {
-        function.0 < 0x80 && self.0 >> function.0 & 1 == 1
+        let [low, high] = self.words;
+        let word = if function.0 < 64 { low } else { high };
+        function.0 < 128 && word >> (function.0 & 63) & 1 == 1
     }
 
     /// The members, ascending.

@@ -510,6 +510,8 @@ mod tests {
         check(Hears::Requests, &[&[0xFF, 0], &open], "| ~2 65:4");
         check(Hears::Requests, &[&open, &[0xFF, 0]], "| 65:4 ~2");
         check(Hears::Requests, &[&[0xFF, 0, 0xFF], &open], "| -10");
+        // A zero byte behind leaves the CRC right: nobody can tell that it is no part of the frame.
+        check(Hears::Requests, &[&open, &[0]], "| 65:5");
         // A good frame behind it marks its end.
         check(Hears::Requests, &[&open, &good], "| 65:4 3:5");
         check(Hears::Requests, &[&good, &open], "3:5 | 65:4");

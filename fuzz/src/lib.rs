@@ -1,0 +1,4 @@
+//! The laws that the fuzz targets assert. They live beside each crate's tests, which replay `corpus` through them.
+
+#[path = "../../crates/port502-wire/tests/wire/law.rs"]
+pub mod wire;
