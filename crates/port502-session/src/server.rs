@@ -532,7 +532,8 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { idle: Duration::from_secs(300), frame: Duration::from_secs(5), transactions: 16 }
+        // At fifty bytes a second, which is slower than any serial line, the largest frame takes over 5 s.
+        Limits { idle: Duration::from_secs(300), frame: Duration::from_secs(8), transactions: 16 }
     }
 }
 

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use port502_session::Instant as SessionInstant;
 use port502_session::server::{Context, Reply, ServerSession};
 use port502_wire::mbap::{self, ADU_MAX, HEADER_LEN, Received, TransactionId};
 use port502_wire::{ExceptionCode, PDU_MAX, UnitId};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -31,6 +33,9 @@ const READ_LEN: usize = 16 * 1024;
 /// Answers gathered before they are written. When the client does not take them, no more requests are read:
 /// this bounds what a connection can hold.
 const WRITE_LEN: usize = 64 * 1024;
+
+/// Bytes that are read of a client that has to leave, at most.
+const ARRIVED_MAX: u64 = 256 * 1024;
 
 /// Buffers of a thread, in use only within one poll.
 struct Scratch {
@@ -106,8 +111,10 @@ struct Waiting {
     answer: Pin<Box<dyn Future<Output = Late> + Send>>,
 }
 
-/// A script that is being played. Nothing else is sent meanwhile.
+/// A script that is being played. Nothing else is sent or read meanwhile.
 struct Playing {
+    /// Requests that it is the answer to, which are open until its end.
+    requests: usize,
     steps: VecDeque<Step>,
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -138,8 +145,7 @@ impl<S: Service> Connection<S> {
             && self.ended.is_none()
             && self.place.is_leaving()
         {
-            // All that has arrived is read.
-            self.ended = Some(Closed::ByServer);
+            self.read_arrived();
             end = self.poll_work(task, requests);
         }
         match end {
@@ -153,7 +159,7 @@ impl<S: Service> Connection<S> {
                 return Poll::Ready(Closed::Expired(expired));
             }
             // Something happened since the timer was set, or an answer is still being worked on.
-            let next = self.session.poll_timeout().max(now + Duration::from_millis(100));
+            let next = self.session.poll_timeout().max(now + Duration::from_secs(1));
             self.timer.as_mut().reset(self.epoch + next.since(SessionInstant::ZERO));
         }
         Poll::Pending
@@ -209,6 +215,17 @@ impl<S: Service> Connection<S> {
                 return Ok(None);
             }
         }
+    }
+
+    /// Takes what lies in the socket, and ends the reading. The runtime is not asked: it may not have looked at
+    /// the socket yet, and what is left unread when a connection is closed costs the client the answers that
+    /// are on their way to it.
+    #[cold]
+    fn read_arrived(&mut self) {
+        self.ended = Some(Closed::ByServer);
+        let socket = SockRef::from(&self.stream);
+        // The socket does not block: what ends this is that there is nothing more, or nobody.
+        let _ = (&*socket).take(ARRIVED_MAX).read_to_end(&mut self.unread);
     }
 
     /// Answers all requests in `input`, and writes the answers together.
@@ -328,7 +345,6 @@ impl<S: Service> Connection<S> {
                 continue;
             };
             let Waiting { transaction, unit, function, .. } = self.late.remove(at);
-            self.session.end();
             any = true;
             let mut frame = |pdu: &[u8]| {
                 self.unsent.extend_from_slice(&mbap::header(transaction, unit, pdu.len()));
@@ -339,11 +355,15 @@ impl<S: Service> Connection<S> {
                 Late::Exception(code) => frame(&[function | 0x80, code.code()]),
                 Late::Silence => {}
                 Late::Script(steps) => {
-                    let playing = self.script.get_or_insert(Playing { steps: VecDeque::new(), pause: None });
+                    let none = Playing { requests: 0, steps: VecDeque::new(), pause: None };
+                    let playing = self.script.get_or_insert(none);
+                    playing.requests += 1;
                     playing.steps.extend(steps);
                     self.session.stalled();
+                    continue;
                 }
             }
+            self.session.end();
         }
         any
     }
@@ -366,6 +386,7 @@ impl<S: Service> Connection<S> {
                 Some(Step::Wait(pause)) => playing.pause = Some(Box::pin(tokio::time::sleep(pause))),
                 Some(Step::Close) => return Err(Closed::Fault),
                 None => {
+                    (0..playing.requests).for_each(|_| self.session.end());
                     self.script = None;
                     self.session.taken(self.now());
                     self.watch_frame();
