@@ -40,7 +40,8 @@ pub const ADU_MIN: usize = 4;
 /// The largest frame: unit, PDU, CRC.
 pub const ADU_MAX: usize = 1 + PDU_MAX + 2;
 
-/// So many bytes in front of a frame and behind it are what a transceiver makes when it turns the line round.
+/// So many bytes in front of a frame and behind it, together, are what a transceiver makes when it turns the line
+/// round.
 const GLITCH_MAX: usize = 2;
 
 /// What each byte value adds to the CRC: polynomial 0xA001, which is 0x8005 with its bits reversed.
@@ -147,7 +148,10 @@ impl Hears {
             match bytes.get(..len) {
                 None if pending => return Start::Wait(len.min(bytes.len() + 1)),
                 None => return Start::Wait(len),
-                Some(adu) if split(adu).is_some() => return self.or_longer(lens, bytes, quiet),
+                Some(adu) if split(adu).is_some() && len == lens[0] => {
+                    return self.or_longer(lens, bytes, quiet);
+                }
+                Some(adu) if split(adu).is_some() => return Start::Frame(len),
                 Some(_) => {}
             }
         }
@@ -157,10 +161,6 @@ impl Hears {
     /// A zero byte behind a right CRC leaves it right. So of every 256 frames one, whose last byte is 0, has a right
     /// CRC without it too; where the other rule asks for that length, the byte decides.
     fn or_longer(self, [short, long]: [usize; 2], bytes: &[u8], quiet: bool) -> Start {
-        let is_short = bytes.get(..short).and_then(split).is_some();
-        if !is_short {
-            return Start::Frame(long);
-        }
         if long == short + 1 && long <= ADU_MAX && bytes.get(1..short - 1).is_some_and(|pdu| self.parses(pdu))
         {
             match bytes.get(short) {
@@ -302,12 +302,10 @@ impl Decoder {
     /// Whether what is held has a right CRC as a whole, but for a glitch before or behind it.
     fn whole(&self) -> Option<(usize, usize)> {
         let held = self.held()?;
-        let mut glitches =
-            (0..=2 * GLITCH_MAX).flat_map(|sum| (0..=sum).map(move |front| (front, sum - front)));
+        let mut glitches = (0..=GLITCH_MAX).flat_map(|sum| (0..=sum).map(move |front| (front, sum - front)));
         glitches.find_map(|(front, back)| {
             let end = held.len().checked_sub(back)?;
-            let adu = held.get(front..end).filter(|_| front.max(back) <= GLITCH_MAX)?;
-            split(adu).map(|_| (front, end))
+            held.get(front..end).and_then(split).map(|_| (front, end))
         })
     }
 
@@ -344,7 +342,7 @@ impl Decoder {
     }
 
     fn hand_out(&mut self, len: usize) -> Option<Received<'_>> {
-        self.spent = len;
+        (self.spent, self.adrift) = (len, false);
         self.held.get(..len).and_then(split).map(Received::Frame)
     }
 
@@ -509,7 +507,7 @@ mod tests {
         check(Hears::Requests, &[&[0xFF], &open, &[0xFF]], "| ~1 65:4 ~1");
         check(Hears::Requests, &[&[0xFF, 0], &open], "| ~2 65:4");
         check(Hears::Requests, &[&open, &[0xFF, 0]], "| 65:4 ~2");
-        check(Hears::Requests, &[&[0xFF, 0, 0xFF], &open], "| -10");
+        check(Hears::Requests, &[&[0xFF, 0], &open, &[0xFF]], "| -10");
         // A zero byte behind leaves the CRC right: nobody can tell that it is no part of the frame.
         check(Hears::Requests, &[&open, &[0]], "| 65:5");
         // A good frame behind it marks its end.
@@ -565,5 +563,12 @@ mod tests {
         assert!(heard.len() > 10, "{heard:?}");
         let dropped: usize = heard.iter().filter_map(|text| text[1..].parse::<usize>().ok()).sum();
         assert_eq!(dropped, 5000, "{heard:?}");
+        // However much it was, and just reported or not: behind a good frame nothing of it is left.
+        let (good, open) = (adu(1, &[3, 0, 0, 0, 2]), adu(1, &[0x41, 1, 2, 3]));
+        for len in 200..900 {
+            let mut heard = hear(Hears::Requests, &[&[&[0x55; 900][..len], &good, &open].concat()]);
+            heard.retain(|text| text != "|");
+            assert_eq!(heard[heard.len() - 2..], ["3:5", "65:4"], "behind {len} bytes of noise");
+        }
     }
 }
