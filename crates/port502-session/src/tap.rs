@@ -222,7 +222,7 @@ impl Tap {
         self.pairing.give_up(before, sink);
     }
 
-    /// The conversation is over, or the capture is: what is still open comes out as unanswered.
+    /// The conversation is over: what is still open comes out as unanswered.
     pub fn finish(&mut self, sink: &mut impl FnMut(Observation<'_>)) {
         for stream in [&mut self.to_server, &mut self.to_client] {
             if let Some(skipped) = stream.finish() {
@@ -230,6 +230,13 @@ impl Tap {
             }
         }
         self.pairing.finish(sink);
+    }
+
+    /// Watching ends, and the conversation perhaps does not: as [`finish`](Self::finish), but the responses to what
+    /// was asked within [`ANSWER_WITHIN`] may have come later.
+    pub fn interrupt(&mut self, now: Instant, sink: &mut impl FnMut(Observation<'_>)) {
+        self.pairing.responses_to_come(now);
+        self.finish(sink);
     }
 
     /// How many requests wait for their response.

@@ -425,6 +425,17 @@ fn a_loss_is_not_an_attack() {
 }
 
 #[test]
+fn the_end_of_a_capture_is_not_that_of_the_conversation() {
+    for (late, want) in [(Duration::ZERO, " lost?"), (Duration::from_nanos(1), "")] {
+        let mut bench = handshake();
+        bench.client_sends(read(1, 5)).wait(ANSWER_WITHIN).wait(late);
+        let (now, told) = (bench.now, &mut bench.told);
+        bench.tap.interrupt(now, &mut |o| told.push(describe(&o)));
+        assert_eq!(bench.told, [format!("t1 u1 0300050001 -> ?;{want}")]);
+    }
+}
+
+#[test]
 fn what_looks_like_a_frame_midway() {
     // Zeros of a register block, then what could be a header with a function that does not go with its length.
     let looks: &[u8] = &[0, 0, 0, 0, 0, 7, 1, 3, 0, 0, 0, 1, 0, 0, 0, 0];

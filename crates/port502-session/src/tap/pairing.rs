@@ -275,6 +275,15 @@ impl Pairing {
         }
     }
 
+    /// What was sent shortly before `now` may yet be answered, and nobody will see it.
+    pub(super) fn responses_to_come(&mut self, now: Instant) {
+        for open in &self.open {
+            if let Some(slot) = self.slots.get_mut(usize::from(open.slot)) {
+                slot.may_be_lost |= now.since(slot.at) <= ANSWER_WITHIN;
+            }
+        }
+    }
+
     /// Stops waiting for what was sent before `before`.
     pub(super) fn give_up(&mut self, before: Instant, sink: &mut impl FnMut(Observation<'_>)) {
         while self.sent_at(0).is_some_and(|at| at < before) {
