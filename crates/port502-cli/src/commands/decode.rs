@@ -28,7 +28,7 @@ const TEXT_MAX: u64 = 1 << 24;
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Bytes of one frame or several, as 00 01 00 00 00 06 ff 03 00 6b 00 03; `-`, or nothing, reads standard input.
-    #[arg(value_name = "HEX", allow_hyphen_values = true)]
+    #[arg(value_name = "HEX")]
     hex: Vec<String>,
 
     /// Decode a capture file (pcap or pcapng), one line a transaction; `-` is standard input.

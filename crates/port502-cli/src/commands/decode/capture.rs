@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use port502_capture::{
-    Capture, CaptureError, ConnectionId, Counters, Direction, End, Event, FormatError, Limits, Opening,
-    Reassembler, StreamEvent, StreamEventKind, Timestamp, Unsliced,
+    Capture, CaptureError, CloseReason, ConnectionId, Counters, Direction, End, Event, FormatError, Limits,
+    Opening, Reassembler, StreamEvent, StreamEventKind, Timestamp, Unsliced,
 };
 use port502_session::Instant;
 use port502_session::tap::{self, Observation, Skipped, Start, Tap, Transaction};
@@ -178,8 +178,16 @@ impl<R: Report> Watch<'_, R> {
                 tap.gap(direction, instant(event.at), &mut sink);
                 report.gap(bytes);
             }
-            StreamEventKind::Closed { .. } => {
-                tap.finish(&mut sink);
+            StreamEventKind::Closed { reason } => {
+                match reason {
+                    CloseReason::Finished | CloseReason::Reset | CloseReason::Refused => {
+                        tap.finish(&mut sink)
+                    }
+                    CloseReason::Superseded
+                    | CloseReason::Idle
+                    | CloseReason::Evicted
+                    | CloseReason::CaptureEnded => tap.interrupt(instant(event.at), &mut sink),
+                }
                 self.connections.remove(&event.connection);
             }
             StreamEventKind::Opened { .. }

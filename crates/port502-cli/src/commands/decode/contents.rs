@@ -1,7 +1,5 @@
 //! What stands in a transaction, whichever half of it tells: function, addresses, values.
 
-use std::fmt::Write as _;
-
 use port502_session::tap::Transaction;
 use port502_site::point;
 use port502_wire::view::{self, Range, View};
@@ -150,11 +148,13 @@ impl<'a> Contents<'a> {
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' + value - 10 });
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 0x0F));
+    }
+    text
 }
 
 /// Text of a device: what is no printable ASCII is escaped.

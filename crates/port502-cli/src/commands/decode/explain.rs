@@ -81,11 +81,15 @@ fn judge(frame: &Frame<'_>, way: Way, asked: Option<&[u8]>, fields: Vec<Field>) 
     };
     match way {
         Way::Request | Way::Either => {
-            if let Err(error) = Request::parse(pdu) {
-                let answer = error.exception();
-                problems.push(format!("{error}; a server answers exception {answer}"));
-                // Of a frame that is wrong around the PDU nothing is answered.
-                exception = Some(answer).filter(|_| frame.problems.is_empty());
+            match Request::parse(pdu) {
+                Err(error) if frame.problems.is_empty() => {
+                    let answer = error.exception();
+                    problems.push(format!("{error}; a server answers exception {answer}"));
+                    exception = Some(answer);
+                }
+                // A frame that is wrong around the PDU is not answered; that it is cut has been said.
+                Err(error) if !pdu.is_empty() => problems.push(error.to_string()),
+                _ => {}
             }
         }
         Way::Response => match (Response::parse(pdu), asked.map(Request::parse)) {

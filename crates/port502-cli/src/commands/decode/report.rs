@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::contents::hex;
 use super::explain::{Explanation, explain};
-use super::frames::{Frame, Link, Reading, Way, readings, ways};
+use super::frames::{Frame, Link, Way, readings, ways};
 use super::hex::Input;
 
 /// A frame that was printed, as the one that follows may be its answer.
@@ -84,11 +84,12 @@ pub(super) fn run(
                 let asked = asked.map(|before| before.pdu);
                 let ways = ways(frame.pdu(), way, asked);
                 let several = several || ways.len() > 1;
+                let why = if way.is_some() { "as asked for" } else { reading.why };
                 for (nth, &way) in ways.iter().enumerate() {
                     let explained = explain(frame, way, asked.filter(|_| way == Way::Response));
                     let alternative = index > 0 || nth > 0;
                     if json {
-                        write_json(reading, frame, way, alternative, &explained, out)?;
+                        write_json(why, frame, way, alternative, &explained, out)?;
                     } else {
                         if !first {
                             writeln!(out)?;
@@ -98,7 +99,7 @@ pub(super) fn run(
                             (true, false) => "either: ",
                             (true, true) => "or: ",
                         };
-                        write_text(choice, reading, frame, way, &explained, out)?;
+                        write_text(choice, why, frame, way, &explained, out)?;
                     }
                     first = false;
                 }
@@ -116,13 +117,13 @@ pub(super) fn run(
 
 fn write_text(
     choice: &str,
-    reading: &Reading<'_>,
+    why: &'static str,
     frame: &Frame<'_>,
     way: Way,
     explained: &Explanation,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let ((_, link), (_, way), why) = (link_name(frame.link), way_name(way), reading.why);
+    let ((_, link), (_, way)) = (link_name(frame.link), way_name(way));
     let bytes = match frame.bytes.len() {
         1 => "1 byte".to_owned(),
         len => format!("{len} bytes"),
@@ -155,7 +156,7 @@ fn write_text(
 }
 
 fn write_json(
-    reading: &Reading<'_>,
+    why: &'static str,
     frame: &Frame<'_>,
     way: Way,
     alternative: bool,
@@ -171,7 +172,7 @@ fn write_json(
     let line = Line {
         r#as: link_name(frame.link).0,
         direction: way_name(way).0,
-        why: reading.why,
+        why,
         alternative,
         offset: frame.offset,
         bytes: hex(frame.bytes),

@@ -15,6 +15,9 @@ use super::lines::Clock;
 /// So many clients, and as many servers, are told by address; a scan of a whole network must not fill memory.
 const PEERS_MAX: usize = 1000;
 
+/// The table shows so many of them, the busiest; JSON has all.
+const PEERS_SHOWN: usize = 10;
+
 /// Counts.
 #[derive(Default)]
 pub(super) struct Summary {
@@ -179,19 +182,17 @@ impl Summary {
             let name = FunctionCode(*code);
             writeln!(out, "            {requests:>10}{responses:>10}{exceptions:>11}  {name}")?;
         }
-        for (title, peers) in [("clients", &self.clients), ("servers", &self.servers)] {
-            writeln!(
-                out,
-                "{title:<12} {}{}",
-                peers.requests.len(),
-                if peers.more { " and more" } else { "" }
-            )?;
-            for (address, requests) in &peers.requests {
-                writeln!(
-                    out,
-                    "  {requests:>9}  requests {} {address}",
-                    if title == "clients" { "of" } else { "to" }
-                )?;
+        let sides = [("clients", "of", &self.clients), ("servers", "to", &self.servers)];
+        for (title, preposition, peers) in sides {
+            let more = if peers.more { " and more" } else { "" };
+            writeln!(out, "{title:<12} {}{more}", peers.requests.len())?;
+            let mut busiest: Vec<_> = peers.requests.iter().collect();
+            busiest.sort_by_key(|(_, requests)| std::cmp::Reverse(**requests));
+            for (address, requests) in busiest.iter().take(PEERS_SHOWN) {
+                writeln!(out, "  {requests:>9}  requests {preposition} {address}")?;
+            }
+            if busiest.len() > PEERS_SHOWN {
+                writeln!(out, "             and {} others", busiest.len() - PEERS_SHOWN)?;
             }
         }
         if !self.anomalies.is_empty() {
