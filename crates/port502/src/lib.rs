@@ -177,3 +177,8 @@ pub use port502_wire as wire;
 
 #[doc(inline)]
 pub use port502_net::{blocking, client, fault, memory, server};
+
+/// The Rust in the README is compiled with the examples above.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
