@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, decode, identify, man, poll, read, serve, write};
+use crate::commands::{bench, completions, decode, demo, identify, man, poll, read, serve, write};
 use crate::failure::Failure;
 
 /// The whole system around TCP port 502: Modbus client and server, and what protects it.
@@ -20,12 +20,14 @@ pub(crate) struct Cli {
 /// One row per command; each has its file under `commands`.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    Demo(demo::Args),
     Read(read::Args),
     Write(write::Args),
     Poll(poll::Args),
     Identify(identify::Args),
     Decode(decode::Args),
     Serve(serve::Args),
+    Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -33,12 +35,14 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
+            Command::Demo(args) => demo::run(args),
             Command::Read(args) => read::run(args),
             Command::Write(args) => write::run(args),
             Command::Poll(args) => poll::run(args),
             Command::Identify(args) => identify::run(args),
             Command::Decode(args) => decode::run(args),
             Command::Serve(args) => serve::run(args),
+            Command::Bench(args) => bench::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),
         }

@@ -7,6 +7,8 @@ mod args;
 mod commands;
 mod device;
 mod failure;
+mod histogram;
+mod live;
 mod output;
 mod reading;
 mod rounds;

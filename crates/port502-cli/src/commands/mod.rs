@@ -1,7 +1,9 @@
 //! One file per command: its arguments, and what it does.
 
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod decode;
+pub(crate) mod demo;
 pub(crate) mod identify;
 pub(crate) mod man;
 pub(crate) mod poll;
@@ -32,4 +34,21 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::other(format!("cannot start: {error}")))
+}
+
+/// A line on stderr; one that nobody can read is no reason to end.
+fn eprintln_quietly(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A connection is a file: 2,048 of them are more than the 1,024 that many systems allow at first.
+fn raise_file_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        // Without it a server closes idle connections earlier, and says so.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
 }

@@ -58,13 +58,7 @@ async fn read(args: Args) -> Result<(), Failure> {
         }
     }
     if !once {
-        eprintln_quietly(&device.summary.to_string());
+        super::eprintln_quietly(&device.summary.to_string());
     }
     worst.map_or(Ok(()), Err)
-}
-
-/// A line to stderr, which may be closed.
-pub(super) fn eprintln_quietly(line: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

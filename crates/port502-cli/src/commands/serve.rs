@@ -81,7 +81,7 @@ fn network(text: &str) -> Result<ipnet::IpNet, String> {
 
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let map = args.map.as_deref().map(read_map).transpose()?;
-    raise_file_limit();
+    super::raise_file_limit();
     let runtime = super::runtime()?;
     runtime.block_on(serve(args, map))
 }
@@ -95,30 +95,20 @@ fn read_map(path: &Path) -> Result<RegisterMap, Failure> {
     })
 }
 
-/// A connection is a file: 2,048 of them are more than the 1,024 that many systems allow at first.
-fn raise_file_limit() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let limit = getrlimit(Resource::Nofile);
-        // Without it the server closes idle connections earlier, and says so.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+/// The device of one unit.
+fn device(preset: Preset, map: Option<&RegisterMap>) -> MemoryDevice {
+    match (map, preset) {
+        (Some(map), _) => device_of(map),
+        (None, Preset::Full) => MemoryDevice::full(),
+        (None, Preset::Bench) => {
+            let pattern: Vec<u16> = (0..=u16::MAX).map(|address| address ^ 0xA5C3).collect();
+            MemoryDevice::full_builder().registers(Table::HoldingRegisters, 0, &pattern).build()
+        }
     }
 }
 
-/// The device of one unit.
-fn device(preset: Preset, map: Option<&RegisterMap>) -> MemoryDevice {
-    let Some(map) = map else {
-        let full = MemoryDevice::full_builder();
-        return match preset {
-            Preset::Full => full,
-            Preset::Bench => {
-                let pattern: Vec<u16> = (0..=u16::MAX).map(|address| address ^ 0xA5C3).collect();
-                full.registers(Table::HoldingRegisters, 0, &pattern)
-            }
-        }
-        .build();
-    };
+/// A device with the addresses and first values of a map.
+pub(super) fn device_of(map: &RegisterMap) -> MemoryDevice {
     let blocks = map.blocks();
     let filled = blocks.iter().fold(MemoryDevice::builder(), |device: Builder, block| match &block.cells {
         Cells::Bits(bits) => device.bits(block.table, block.start, bits),
