@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::{Message, Observation, Start, Transaction};
 use crate::Instant;
 use port502_wire::mbap::{Frame, TransactionId};
-use port502_wire::{Anomalies, Anomaly, ExceptionCode, PDU_MAX, Request, Response, UnitId};
+use port502_wire::{Anomalies, Anomaly, PDU_MAX, Request, Response, UnitId, view};
 
 /// The most requests of one connection that wait for their responses; with one more the oldest is told as
 /// unanswered, with [`Anomaly::TooManyOpen`]. The specification knows 16 at most.
@@ -173,9 +173,8 @@ impl Pairing {
     ) {
         let parsed = Response::parse(frame.pdu);
         let own = match parsed {
-            Ok(Response::Exception { code: ExceptionCode::Other(_), .. }) => Anomaly::ExceptionCode.into(),
+            Ok(Response::Exception { .. }) | Err(_) => view::response(frame.pdu).anomalies,
             Ok(_) => Anomalies::NONE,
-            Err(error) => Anomaly::from(error).into(),
         };
         let response = Message { at: now, unit: frame.unit, pdu: frame.pdu, anomalies: own };
         let Some((index, fit)) = self.find(frame, parsed.as_ref().ok()) else {
