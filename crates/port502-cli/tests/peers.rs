@@ -236,7 +236,7 @@ fn serves_us(peer: &Peer) {
     }
 
     run("write", "h:200=1234 c:5=1 --unit 1 --verify", 0);
-    run("write", "h:300=-2 h:301=0xBEEF c:6=0 --unit 1", 0);
+    run("write", "h:300:i16=-2 h:301=0xBEEF c:6=0 --unit 1", 0);
     let row = |table: &str, address, value| (table.to_owned(), address, value);
     assert_eq!(read("h:200 c:5 c:6"), [row("holding", 200, 1234), row("coil", 5, 1), row("coil", 6, 0)]);
     assert_eq!(read("h:300*2"), [row("holding", 300, 0xFFFE), row("holding", 301, 0xBEEF)]);
