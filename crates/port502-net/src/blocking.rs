@@ -38,7 +38,12 @@ pub struct Unit {
 }
 
 fn wait<F: Future>(runtime: &Mutex<Runtime>, future: F) -> F::Output {
-    runtime.blocking_lock().block_on(future)
+    runtime.blocking_lock().block_on(async {
+        // Between calls nobody looks at the socket. Once round the runtime, so that a connection that was
+        // closed meanwhile is not taken for one to send a request on.
+        tokio::task::yield_now().await;
+        future.await
+    })
 }
 
 impl Client {

@@ -23,6 +23,9 @@ use crate::{Link, Pdu, Target, tcp};
 /// Bytes taken from the socket at once: more than [`IN_FLIGHT_MAX`] answers of the usual size.
 const READ_LEN: usize = 8 * 1024;
 
+/// Requests that wait in the task; as many again wait in the channel to it.
+const TAKEN_MAX: usize = QUEUE_MAX / 2;
+
 /// A connection of any link.
 pub(super) type Stream = TcpStream;
 
@@ -52,25 +55,56 @@ pub(super) async fn run(
     state: watch::Sender<State>,
     mut stream: Option<Stream>,
 ) {
-    let mut queue = Queue::default();
+    let (mut queue, mut backoff) = (Queue::default(), Backoff::new(&options));
     loop {
         let connected = match stream.take() {
             Some(connected) => connected,
-            None => match reconnect(&target, &options, &mut commands, &mut queue, &state).await {
-                Some(connected) => connected,
-                None => return,
-            },
+            None => {
+                match reconnect(&target, &options, &mut commands, &mut queue, &state, &mut backoff).await {
+                    Some(connected) => connected,
+                    None => return,
+                }
+            }
         };
         state.send_replace(State::Connected);
         let mut drive = Drive::new(connected, &target, &options);
         let end = poll_fn(|cx| drive.poll(cx, &mut commands, &mut queue)).await;
         drive.end(&end);
-        match end {
+        let source = match end {
             End::Closed => return,
-            End::Broken(error) => tracing::debug!(%target, %error, "the connection broke"),
-            End::Stream(error) => tracing::debug!(%target, %error, "the stream cannot be read"),
+            End::Broken(error) => error,
+            End::Stream(error) => Arc::new(io::Error::new(io::ErrorKind::InvalidData, error)),
+        };
+        tracing::debug!(%target, error = %source, "the connection broke");
+        if drive.answered {
+            backoff = Backoff::new(&options);
+            state.send_replace(State::Idle);
+        } else {
+            // A server that closes what it accepts is as good as none, and must not be run down.
+            backoff.failed(&options, Error::Connect { target: Box::new(target.clone()), source }, &state);
         }
-        state.send_replace(State::Idle);
+    }
+}
+
+/// How long to leave a server alone after attempts that failed.
+struct Backoff {
+    failures: u32,
+    pause: Duration,
+    not_before: Option<Instant>,
+    last_error: Option<Error>,
+}
+
+impl Backoff {
+    fn new(options: &Options) -> Self {
+        Backoff { failures: 0, pause: options.backoff, not_before: None, last_error: None }
+    }
+
+    fn failed(&mut self, options: &Options, error: Error, state: &watch::Sender<State>) {
+        self.failures += 1;
+        self.not_before = Some(Instant::now() + jittered(self.pause));
+        self.pause = (self.pause * 2).min(options.backoff_max);
+        state.send_replace(State::Waiting { attempt: self.failures, error: error.to_string() });
+        self.last_error = Some(error);
     }
 }
 
@@ -106,26 +140,25 @@ async fn reconnect(
     commands: &mut mpsc::Receiver<Command>,
     queue: &mut Queue,
     state: &watch::Sender<State>,
+    backoff: &mut Backoff,
 ) -> Option<Stream> {
-    let (mut failures, mut pause, mut last_error): (u32, _, Option<Error>) = (0, options.backoff, None);
     loop {
         if queue.0.is_empty() {
             queue.0.push_back(commands.recv().await?);
         }
-        state.send_replace(State::Connecting { attempt: failures + 1 });
+        if let Some(at) = backoff.not_before.take() {
+            meanwhile(pin!(sleep_until(at)), commands, queue, backoff.last_error.as_ref()).await?;
+            continue; // those who asked may have run out of time
+        }
+        state.send_replace(State::Connecting { attempt: backoff.failures + 1 });
         let attempt = pin!(dial(target, options));
-        match meanwhile(attempt, commands, queue, last_error.as_ref()).await? {
+        match meanwhile(attempt, commands, queue, backoff.last_error.as_ref()).await? {
             Ok(stream) => return Some(stream),
             Err(error) => {
-                failures += 1;
-                tracing::debug!(%target, failures, %error, "could not connect");
-                state.send_replace(State::Waiting { attempt: failures, error: error.to_string() });
-                last_error = Some(error);
+                tracing::debug!(%target, failures = backoff.failures, %error, "could not connect");
+                backoff.failed(options, error, state);
             }
         }
-        let wait = pin!(tokio::time::sleep(jittered(pause)));
-        meanwhile(wait, commands, queue, last_error.as_ref()).await?;
-        pause = (pause * 2).min(options.backoff_max);
     }
 }
 
@@ -159,7 +192,7 @@ async fn meanwhile<F: Future>(
             biased;
             output = &mut future => return Some(output),
             () = expiry => queue.expire(Instant::now(), why),
-            command = commands.recv(), if queue.0.len() < QUEUE_MAX => queue.0.push_back(command?),
+            command = commands.recv(), if queue.0.len() < TAKEN_MAX => queue.0.push_back(command?),
         }
     }
 }
@@ -177,6 +210,8 @@ enum End {
 /// Who waits for which answer.
 struct Waiting {
     id: TransactionId,
+    /// Where its frame starts in all that this connection sends.
+    start: u64,
     timeout: Duration,
     reply: oneshot::Sender<Result<Pdu, Error>>,
 }
@@ -191,6 +226,10 @@ struct Drive<'t, S> {
     /// Frames on their way out, from `sent` on.
     out: Vec<u8>,
     sent: usize,
+    /// Bytes that were taken out of `out` for good.
+    gone: u64,
+    /// Whether the peer has answered anything on this connection.
+    answered: bool,
     input: Box<[u8; READ_LEN]>,
     /// Set to the earliest deadline, or to one that has been met since: then it fires for nothing, once.
     timer: Pin<Box<Sleep>>,
@@ -209,6 +248,8 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
             waiting: Vec::new(),
             out: Vec::new(),
             sent: 0,
+            gone: 0,
+            answered: false,
             input: Box::new([0; READ_LEN]),
             timer: Box::pin(sleep_until(epoch)),
             armed: None,
@@ -224,16 +265,17 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
         queue: &mut Queue,
     ) -> Poll<End> {
         loop {
+            // First what has come: places in flight become free, and who has hung up is asked nothing more.
+            match self.poll_read(cx) {
+                Poll::Ready(Ok(())) => continue,
+                Poll::Ready(Err(end)) => return Poll::Ready(end),
+                Poll::Pending => {}
+            }
             if let Poll::Ready(end) = self.poll_commands(cx, commands, queue) {
                 return Poll::Ready(end);
             }
             if let Err(error) = self.poll_flush(cx) {
                 return Poll::Ready(End::Broken(Arc::new(error)));
-            }
-            match self.poll_read(cx) {
-                Poll::Ready(Ok(())) => continue, // places in flight may have become free
-                Poll::Ready(Err(end)) => return Poll::Ready(end),
-                Poll::Pending => {}
             }
             if self.poll_deadlines(cx, queue).is_pending() {
                 return Poll::Pending;
@@ -261,7 +303,7 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
                 }
             } else {
                 // No place: what waits must still run out of time when its time is over.
-                if queue.0.len() < QUEUE_MAX {
+                if queue.0.len() < TAKEN_MAX {
                     match commands.poll_recv(cx) {
                         Poll::Ready(Some(command)) => {
                             queue.0.push_back(command);
@@ -294,8 +336,9 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
             self.session.start(self.session_time(now), command.unit, command.pdu.as_bytes(), left, &mut adu);
         match started {
             Ok((id, adu)) => {
+                let start = self.gone + self.out.len() as u64;
                 self.out.extend_from_slice(adu);
-                self.waiting.push(Waiting { id, timeout: command.timeout, reply: command.reply });
+                self.waiting.push(Waiting { id, start, timeout: command.timeout, reply: command.reply });
                 Ok(())
             }
             Err(StartError::Pdu(error)) => {
@@ -326,6 +369,7 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
                 Poll::Pending => return Ok(()),
             }
         }
+        self.gone += self.out.len() as u64;
         self.out.clear();
         self.sent = 0;
         Ok(())
@@ -354,6 +398,7 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
                 Ok(Some(Event::Answer { id, pdu })) => (id, Pdu::new(pdu).ok_or(Error::Closed)),
                 Ok(Some(Event::BadAnswer { id, error })) => (id, Err(error.into())),
             };
+            self.answered = true;
             settle(&mut self.waiting, id, result);
         }
     }
@@ -385,14 +430,15 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
 
     /// Tells those whose answers can no longer come.
     fn end(&mut self, end: &End) {
+        let taken = self.gone + self.sent as u64;
         for waiting in self.waiting.drain(..) {
             let error = match end {
                 End::Closed => Error::Closed,
                 End::Stream(error) => Error::Protocol(*error),
                 End::Broken(source) => Error::Transport {
                     target: Box::new(self.target.clone()),
-                    // Part of it may be in the socket's buffer; nobody can tell how far it came.
-                    sent: true,
+                    // Once the system has taken a part of it, nobody can tell how far it came.
+                    sent: waiting.start < taken,
                     source: Arc::clone(source),
                 },
             };

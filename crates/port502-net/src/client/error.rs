@@ -134,8 +134,9 @@ impl Error {
                     | ExceptionCode::GatewayTargetFailedToRespond
                     | ExceptionCode::Other(_)
             ),
-            Error::Protocol(_) => true,
-            Error::Connect { .. } | Error::Request(_) | Error::Unsupported { .. } | Error::Closed => false,
+            // Whoever ended the task knows no more than that.
+            Error::Protocol(_) | Error::Closed => true,
+            Error::Connect { .. } | Error::Request(_) | Error::Unsupported { .. } => false,
         }
     }
 

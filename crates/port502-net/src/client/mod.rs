@@ -155,6 +155,9 @@ impl Client {
     ///
     /// # Errors
     /// A target that cannot be connected to by any attempt.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn lazy(target: Target, options: Options) -> Result<Client, Error> {
         match target.link() {
             Link::Tcp => Ok(Self::spawn(target, options, None)),
@@ -163,7 +166,7 @@ impl Client {
     }
 
     fn spawn(target: Target, options: Options, stream: Option<connection::Stream>) -> Client {
-        let (commands, receiver) = mpsc::channel(QUEUE_MAX);
+        let (commands, receiver) = mpsc::channel(QUEUE_MAX / 2);
         let first = if stream.is_some() { State::Connected } else { State::Idle };
         let (state_sender, state) = watch::channel(first);
         tokio::spawn(connection::run(target, options.clone(), receiver, state_sender, stream));
