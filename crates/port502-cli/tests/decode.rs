@@ -4,7 +4,11 @@
 //! A changed text is written anew with `PORT502_BLESS=1 cargo test -p port502-cli --test decode`; its diff is reviewed
 //! like code.
 
+#![allow(unreachable_pub, reason = "the fuzz target has the law as a public module")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[path = "decode/law.rs"]
+mod law;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -305,6 +309,7 @@ fn check_golden(name: &str, got: &str) {
 }
 
 fn check_capture(name: &str, file: &[u8]) {
+    law::capture(file);
     let mut got = String::new();
     for arguments in [&["--pcap", "-"][..], &["--pcap", "-", "--json"], &["--pcap", "-", "--summary"]] {
         let output = decode(arguments, file);
@@ -487,6 +492,21 @@ fn a_capture_that_is_cut_off() {
     talk.handshake().to_server(&frame(1, &[3, 0, 1, 0, 1])).to_client(&frame(1, &[3, 2, 0, 10]));
     let file = synth::pcap(talk.frames());
     check_capture("cut", &file[..file.len() - 5]);
+}
+
+/// What the fuzz target has collected. The folder is not part of the packaged crate.
+#[test]
+fn what_fuzzing_collected() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/capture");
+    let Ok(files) = fs::read_dir(&folder) else {
+        println!("skipped: there is no {}", folder.display());
+        return;
+    };
+    for file in files {
+        let path = file.unwrap().path();
+        println!("{}", path.display());
+        law::capture(&fs::read(path).unwrap());
+    }
 }
 
 // ---- hexadecimal text ---------------------------------------------------------------------------------------------
