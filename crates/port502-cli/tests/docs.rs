@@ -542,6 +542,35 @@ fn every_command_and_option_is_documented() {
     assert_eq!(documented, commands(), "the sections of docs/commands.md, and the commands of the help");
 }
 
+/// Written when there is something to say.
+const TO_COME: [&str; 1] = ["BENCHMARKS.md"];
+
+#[test]
+fn links_lead_somewhere() {
+    let mut wrong = String::new();
+    let others = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(str::to_owned);
+    for path in [documents(), others.to_vec()].concat() {
+        let (text, file) = (read(&path), root().join(&path));
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (name, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let linked = if name.is_empty() { file.clone() } else { file.with_file_name(name) };
+            let is_heading = |line: &str| {
+                let heading = line.trim_start_matches('#').trim().to_lowercase();
+                line.starts_with('#') && heading.replace(['`', '\'', ','], "").replace(' ', "-") == anchor
+            };
+            let found = match std::fs::read_to_string(&linked) {
+                _ if name.contains("://") || TO_COME.iter().any(|file| name.ends_with(file)) => true,
+                Ok(text) => anchor.is_empty() || text.lines().any(is_heading),
+                Err(_) => linked.is_dir(),
+            };
+            if !found {
+                let _ = writeln!(wrong, "{path}: {target}");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
 #[test]
 fn every_json_is_documented() {
     let text = read("docs/json.md");
