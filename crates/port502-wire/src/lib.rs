@@ -3,7 +3,8 @@
 //! Bytes become values by [`Request::parse`] and [`Response::parse`], which are strict: what they accept is
 //! whole and within the limits of the specification (Modbus Application Protocol V1.1b3), and `emit` gives the
 //! same bytes back. [`view`] is the lenient reading of the same bytes: it never fails, and names what is wrong.
-//! Frames come from the incremental decoders in [`mbap`], [`rtu`] and [`ascii`].
+//! Frames come from the incremental decoders in [`mbap`], [`rtu`] and [`ascii`]; the timing of a serial line is in
+//! [`serial`].
 //!
 //! ```
 //! use port502_wire::{Request, Span};
