@@ -28,8 +28,8 @@
 //! # }
 //! ```
 //!
-//! [`Client::unit`] is a view of one device behind the connection, and has a method for each function of the
-//! specification. A target may come from text, too: `"plc-7".parse()`, `"tcp://[fe80::1]:1502".parse()`.
+//! [`Client::unit`] is a view of one device behind the connection, with a method for what devices offer and
+//! [`call`](Unit::call) for any request there is. A target may come from text, too: `"plc-7".parse()`, `"tcp://[fe80::1]:1502".parse()`.
 //! [`Client::lazy`] is a client for a device that is not there yet.
 //!
 //! # A server
