@@ -41,7 +41,8 @@ pub(super) struct Pairing {
     open_bytes: usize,
     slots: Vec<Slot>,
     free: Vec<u8>,
-    recent: [Recent; RECENT_LEN],
+    /// A ring; `recent_next` is the place of the next.
+    recent: [Option<Recent>; RECENT_LEN],
     recent_next: usize,
     excuse: Excuse,
 }
@@ -63,13 +64,20 @@ struct Slot {
     pdu: Vec<u8>,
 }
 
-/// How a transaction ended.
+/// A transaction that is over.
+#[derive(Clone, Copy, Debug)]
+struct Recent {
+    transaction: TransactionId,
+    how: Over,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Recent {
-    None,
-    Answered(TransactionId),
+enum Over {
+    Answered {
+        at: Instant,
+    },
     /// Told as unanswered: a late response is none that nobody asked for.
-    GivenUp(TransactionId),
+    GivenUp,
 }
 
 /// Whether a response without a request means anything.
@@ -96,7 +104,7 @@ impl Pairing {
             open_bytes: 0,
             slots: Vec::new(),
             free: Vec::new(),
-            recent: [Recent::None; RECENT_LEN],
+            recent: [None; RECENT_LEN],
             recent_next: 0,
             excuse: match start {
                 Start::Handshake => Excuse::None,
@@ -148,13 +156,17 @@ impl Pairing {
         anomalies: &mut Anomalies,
         sink: &mut impl FnMut(Observation<'_>),
     ) {
-        while self.sent_at(0).is_some_and(|at| now.since(at) > ANSWER_WITHIN) {
+        while self.slot(0).is_some_and(|slot| now.since(slot.at) > ANSWER_WITHIN) {
             self.tell_unanswered(0, Anomalies::NONE, sink);
         }
         while let Some(index) = self.open.iter().position(|open| open.transaction == frame.transaction) {
-            anomalies.add(Anomaly::TransactionReused);
-            if self.sent_at(index).is_none_or(|at| now.since(at) < REUSED_AFTER) {
-                break;
+            let Some(slot) = self.slot(index) else { break };
+            // Where the answer may be lost, the client has it, and does nothing odd.
+            if !slot.may_be_lost {
+                anomalies.add(Anomaly::TransactionReused);
+                if now.since(slot.at) < REUSED_AFTER {
+                    break;
+                }
             }
             self.tell_unanswered(index, Anomalies::NONE, sink);
         }
@@ -180,7 +192,7 @@ impl Pairing {
         let Some((index, fit)) = self.find(frame, parsed.as_ref().ok()) else {
             return self.tell_unasked(frame.transaction, response, sink);
         };
-        let Some(open) = self.close(index, Recent::Answered(frame.transaction)) else { return };
+        let Some(open) = self.close(index, Over::Answered { at: now }) else { return };
         let Some(slot) = self.slots.get(usize::from(open.slot)) else { return };
         sink(Observation::Transaction(Transaction {
             transaction: frame.transaction,
@@ -191,23 +203,23 @@ impl Pairing {
         }));
     }
 
-    /// The open request that a response answers: of those with its transaction id the oldest that it fits, or
-    /// else the oldest.
+    /// The open request that a response answers. Several may have its transaction id: then the oldest that it fits,
+    /// or else the oldest; those whose answer may be lost come last.
     #[inline]
     fn find(&self, frame: &Frame<'_>, response: Option<&Response<'_>>) -> Option<(usize, Fit)> {
-        let mut first = None;
+        let mut best: Option<(usize, Fit, (bool, bool))> = None;
         for (index, open) in self.open.iter().enumerate() {
             if open.transaction != frame.transaction {
                 continue;
             }
             let Some(slot) = self.slots.get(usize::from(open.slot)) else { continue };
             let fit = Fit::of(slot, frame, response);
-            if fit.both.is_empty() {
-                return Some((index, fit));
+            let flaws = (!fit.both.is_empty(), slot.may_be_lost);
+            if best.is_none_or(|(_, _, best)| flaws < best) {
+                best = Some((index, fit, flaws));
             }
-            first = first.or(Some((index, fit)));
         }
-        first
+        best.map(|(index, fit, _)| (index, fit))
     }
 
     /// A response to nothing that is open.
@@ -219,12 +231,13 @@ impl Pairing {
         sink: &mut impl FnMut(Observation<'_>),
     ) {
         let (mut anomalies, mut may_be_lost) = (Anomalies::NONE, false);
-        if self.recent.contains(&Recent::GivenUp(transaction)) {
-            // Late; the next one is a second.
-            for recent in self.recent.iter_mut().filter(|recent| **recent == Recent::GivenUp(transaction)) {
-                *recent = Recent::Answered(transaction);
-            }
-        } else if self.recent.contains(&Recent::Answered(transaction)) {
+        let same = |recent: &&mut Recent| recent.transaction == transaction;
+        let given_up =
+            self.recent.iter_mut().flatten().filter(same).find(|recent| recent.how == Over::GivenUp);
+        if let Some(late) = given_up {
+            // The next one is a second.
+            late.how = Over::Answered { at: response.at };
+        } else if self.is_second(transaction) {
             anomalies.add(Anomaly::Duplicate);
         } else if self.is_excused(response.at) {
             may_be_lost = true;
@@ -239,6 +252,18 @@ impl Pairing {
             anomalies,
             may_be_lost,
         }));
+    }
+
+    /// Whether a transaction was answered already. Not if requests were lost since: clients that have one id for all
+    /// of them lose one with the same.
+    fn is_second(&self, transaction: TransactionId) -> bool {
+        let lost_since = match self.excuse {
+            Excuse::Lost { since, .. } => Some(since),
+            Excuse::None | Excuse::OneSided => None,
+        };
+        self.recent.iter().flatten().filter(|recent| recent.transaction == transaction).any(|recent| {
+            matches!(recent.how, Over::Answered { at } if lost_since.is_none_or(|since| since <= at))
+        })
     }
 
     fn is_excused(&mut self, now: Instant) -> bool {
@@ -285,7 +310,7 @@ impl Pairing {
 
     /// Stops waiting for what was sent before `before`.
     pub(super) fn give_up(&mut self, before: Instant, sink: &mut impl FnMut(Observation<'_>)) {
-        while self.sent_at(0).is_some_and(|at| at < before) {
+        while self.slot(0).is_some_and(|slot| slot.at < before) {
             self.tell_unanswered(0, Anomalies::NONE, sink);
         }
     }
@@ -299,13 +324,12 @@ impl Pairing {
 
     #[cold]
     fn tell_unanswered(&mut self, index: usize, why: Anomalies, sink: &mut impl FnMut(Observation<'_>)) {
-        let Some(transaction) = self.open.get(index).map(|open| open.transaction) else { return };
-        let Some(open) = self.close(index, Recent::GivenUp(transaction)) else { return };
+        let Some(open) = self.close(index, Over::GivenUp) else { return };
         let Some(slot) = self.slots.get(usize::from(open.slot)) else { return };
         // Where answers were lost, that many are open says nothing about the client.
         let why = if slot.may_be_lost { Anomalies::NONE } else { why };
         sink(Observation::Transaction(Transaction {
-            transaction,
+            transaction: open.transaction,
             request: Some(slot.message(request_anomalies(&slot.pdu))),
             response: None,
             anomalies: slot.anomalies.union(why),
@@ -313,14 +337,13 @@ impl Pairing {
         }));
     }
 
-    fn sent_at(&self, index: usize) -> Option<Instant> {
-        let open = self.open.get(index)?;
-        self.slots.get(usize::from(open.slot)).map(|slot| slot.at)
+    fn slot(&self, index: usize) -> Option<&Slot> {
+        self.slots.get(usize::from(self.open.get(index)?.slot))
     }
 
     /// Takes a request out of the open ones. Its slot stays as it is until the next request comes.
     #[inline]
-    fn close(&mut self, index: usize, how: Recent) -> Option<Open> {
+    fn close(&mut self, index: usize, how: Over) -> Option<Open> {
         if index >= self.open.len() {
             return None;
         }
@@ -329,7 +352,7 @@ impl Pairing {
         let bytes = self.slots.get(usize::from(open.slot)).map_or(0, |slot| slot.pdu.len());
         self.open_bytes = self.open_bytes.saturating_sub(bytes);
         if let Some(recent) = self.recent.get_mut(self.recent_next) {
-            *recent = how;
+            *recent = Some(Recent { transaction: open.transaction, how });
         }
         self.recent_next = (self.recent_next + 1) % RECENT_LEN;
         Some(open)

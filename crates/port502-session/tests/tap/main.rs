@@ -285,6 +285,31 @@ fn a_transaction_id_used_again() {
     );
 }
 
+/// Clients that use one id for all requests are no suspects when the capture loses bytes.
+#[test]
+fn one_transaction_id_for_all_and_a_loss() {
+    // A request was lost.
+    let mut bench = handshake();
+    bench.client_sends(read(0, 5)).server_sends(answer(0, 1)).wait(REUSED_AFTER).gap(ToServer);
+    bench.server_sends(answer(0, 2)).client_sends(read(0, 7)).server_sends(answer(0, 3));
+    check(
+        &mut bench,
+        &[
+            "t0 u1 0300050001 -> u1 03020001;",
+            "t0 ? -> u1 03020002; lost?",
+            "t0 u1 0300070001 -> u1 03020003;",
+        ],
+    );
+    // A response was lost: the client has it, and goes on.
+    let mut bench = handshake();
+    bench.client_sends(read(0, 5)).gap(ToClient).client_sends(read(0, 6)).server_sends(answer(0, 2));
+    check(&mut bench, &["t0 u1 0300050001 -> ?; lost?", "t0 u1 0300060001 -> u1 03020002;"]);
+    // A second answer is one, whenever the capture began.
+    let mut bench = midway();
+    bench.client_sends(read(0, 5)).server_sends(answer(0, 1)).server_sends(answer(0, 2));
+    check(&mut bench, &["t0 u1 0300050001 -> u1 03020001;", "t0 ? -> u1 03020002; [duplicate]"]);
+}
+
 #[test]
 fn nothing_is_waited_for_without_end() {
     let mut bench = handshake();
