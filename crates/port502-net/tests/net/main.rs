@@ -9,6 +9,11 @@
     reason = "a test that panics has failed"
 )]
 
+mod blocking;
+mod client;
+mod clock;
 mod conformance;
+mod fake;
 mod link;
+mod random;
 mod server;

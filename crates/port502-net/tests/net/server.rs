@@ -65,7 +65,7 @@ impl Service for Slow {
         let leave = Arc::clone(&self.leave);
         Outcome::Later(Box::pin(async move {
             leave.acquire().await.unwrap().forget();
-            Late::Response(Box::new(pdu))
+            Late::Response(pdu)
         }))
     }
 }
