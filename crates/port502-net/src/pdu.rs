@@ -1,25 +1,23 @@
 use port502_wire::{PDU_MAX, PduError, Response};
 
 /// A PDU that owns its bytes, so that it can travel between tasks.
-#[derive(Clone, Copy)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Pdu {
-    len: usize,
-    bytes: [u8; PDU_MAX],
+    /// On the heap: most PDUs are far shorter than the longest, and all of them are moved several times.
+    bytes: Box<[u8]>,
 }
 
 impl Pdu {
     /// A copy of `bytes`; `None` when they are more than [`PDU_MAX`], or none.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<Self> {
-        let mut pdu = Pdu { len: bytes.len(), bytes: [0; PDU_MAX] };
-        pdu.bytes.get_mut(..bytes.len()).filter(|room| !room.is_empty())?.copy_from_slice(bytes);
-        Some(pdu)
+        (1..=PDU_MAX).contains(&bytes.len()).then(|| Pdu { bytes: bytes.into() })
     }
 
     /// The bytes, function code first.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+        &self.bytes
     }
 
     /// The response that this is.
@@ -37,11 +35,3 @@ impl core::fmt::Debug for Pdu {
         write!(f, "Pdu({:02x?})", self.as_bytes())
     }
 }
-
-impl PartialEq for Pdu {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
-    }
-}
-
-impl Eq for Pdu {}

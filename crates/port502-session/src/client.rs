@@ -22,11 +22,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use port502_wire::mbap::{self, ADU_MAX, Decoder, Frame, LengthError, Received, TransactionId};
-use port502_wire::{EmitError, Mismatch, PDU_MAX, PduError, Request, Response, UnitId};
+use port502_wire::{EmitError, Mismatch, PduError, Request, Response, UnitId};
 
 use crate::Instant;
 
@@ -107,13 +108,13 @@ pub enum Event<'a> {
     },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Pending {
     id: TransactionId,
     unit: UnitId,
     deadline: Instant,
-    len: usize,
-    pdu: [u8; PDU_MAX],
+    /// What was asked, to compare the answer with.
+    pdu: Box<[u8]>,
 }
 
 /// One connection as the client sees it, with at most `PENDING_MAX` requests in flight.
@@ -172,11 +173,7 @@ impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
         }
         let id = self.free_id()?;
         let adu = mbap::emit(&Frame { transaction: id, unit, pdu }, out).map_err(StartError::Pdu)?;
-        let mut kept = [0; PDU_MAX];
-        for (to, from) in kept.iter_mut().zip(pdu) {
-            *to = *from;
-        }
-        self.pending.push(Pending { id, unit, deadline: now + timeout, len: pdu.len(), pdu: kept });
+        self.pending.push(Pending { id, unit, deadline: now + timeout, pdu: pdu.into() });
         self.last = id.0;
         Ok((id, adu))
     }
@@ -256,11 +253,10 @@ fn judge(pending: &Pending, frame: &Frame<'_>, strict_unit: bool) -> Result<(), 
         return Err(AnswerError::Unit { got: frame.unit });
     }
     let response = Response::parse(frame.pdu).map_err(AnswerError::Pdu)?;
-    let pdu = pending.pdu.get(..pending.len).unwrap_or_default();
-    match Request::parse(pdu) {
+    match Request::parse(&pending.pdu) {
         Ok(request) => response.answers(&request).map_err(AnswerError::Mismatch),
         // A request that breaks the rules on purpose: only the function can be compared.
-        Err(_) if pdu.first() == Some(&response.function().0) => Ok(()),
+        Err(_) if pending.pdu.first() == Some(&response.function().0) => Ok(()),
         Err(_) => Err(AnswerError::Mismatch(Mismatch::Function)),
     }
 }

@@ -318,22 +318,21 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
             if command.reply.is_closed() {
                 continue;
             }
-            let now = *now.get_or_insert_with(Instant::now);
-            if command.deadline <= now {
+            if command.deadline <= *now.get_or_insert_with(Instant::now) {
                 let _ = command.reply.send(Err(Error::Timeout { after: command.timeout, sent: false }));
                 continue;
             }
-            if let Err(end) = self.start(now, command, queue) {
+            if let Err(end) = self.start(command, queue) {
                 return Poll::Ready(end);
             }
         }
     }
 
-    fn start(&mut self, now: Instant, command: Command, queue: &mut Queue) -> Result<(), End> {
+    fn start(&mut self, command: Command, queue: &mut Queue) -> Result<(), End> {
         let mut adu = [0; ADU_MAX];
-        let left = command.deadline - now;
-        let started =
-            self.session.start(self.session_time(now), command.unit, command.pdu.as_bytes(), left, &mut adu);
+        // The session counts from the epoch, so that its timeout is the deadline.
+        let (epoch, deadline) = (SessionInstant::ZERO, command.deadline - self.epoch);
+        let started = self.session.start(epoch, command.unit, command.pdu.as_bytes(), deadline, &mut adu);
         match started {
             Ok((id, adu)) => {
                 let start = self.gone + self.out.len() as u64;

@@ -94,11 +94,11 @@ impl Unit {
     /// # Errors
     /// [`Error`]. A read that brought no answer has been asked again as often as the client's options say.
     pub async fn call(&self, request: &Request<'_>) -> Result<Pdu, Error> {
-        let mut buffer = [0; PDU_MAX];
-        let pdu = Pdu::new(request.emit(&mut buffer)?).ok_or(Error::Closed)?;
         let options = &self.client.options;
         let mut retries = if request.is_read() || options.retry_writes { options.retries } else { 0 };
         loop {
+            let mut buffer = [0; PDU_MAX];
+            let pdu = Pdu::new(request.emit(&mut buffer)?).ok_or(Error::Closed)?;
             match self.client.ask(self.unit, pdu).await {
                 Ok(answer) => {
                     return match answer.response() {

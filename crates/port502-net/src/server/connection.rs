@@ -14,14 +14,13 @@ use std::sync::Arc;
 use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
-use port502_session::Instant as SessionInstant;
 use port502_session::server::{Context, Reply, ServerSession};
 use port502_wire::mbap::{self, ADU_MAX, HEADER_LEN, Received, TransactionId};
 use port502_wire::{ExceptionCode, PDU_MAX, UnitId};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Sleep;
 
 use super::registry::{Closed, Place};
 use super::service::{Late, Outcome, Service, Step};
@@ -56,10 +55,9 @@ pub(super) async fn run<S: Service>(
     options: Arc<Options>,
     place: Place,
 ) {
-    let epoch = Instant::now();
-    let session = ServerSession::new(SessionInstant::ZERO, options.limits);
+    let session = ServerSession::new(place.now(), options.limits);
+    place.expect(session.poll_timeout());
     let mut report = Report { options, peer, requests: 0, why: Closed::ByServer };
-    let first_timeout = epoch + session.poll_timeout().since(SessionInstant::ZERO);
     let mut connection = Connection {
         stream,
         service,
@@ -72,8 +70,6 @@ pub(super) async fn run<S: Service>(
         late: Vec::new(),
         script: None,
         ended: None,
-        timer: Box::pin(sleep_until(first_timeout)),
-        epoch,
     };
     // A task's waker stays the same as long as it runs.
     poll_fn(|task| {
@@ -134,8 +130,6 @@ struct Connection<S> {
     script: Option<Playing>,
     /// Nothing more is read, for this reason; what the client is still owed goes out.
     ended: Option<Closed>,
-    timer: Pin<Box<Sleep>>,
-    epoch: Instant,
 }
 
 impl<S: Service> Connection<S> {
@@ -153,20 +147,15 @@ impl<S: Service> Connection<S> {
             Ok(None) => {}
         }
         self.place.busy(self.session.is_busy() || !self.unsent.is_empty() || self.script.is_some());
-        while self.timer.as_mut().poll(task).is_ready() {
-            let now = self.now();
+        if self.place.is_due() {
+            let now = self.place.now();
             if let Some(expired) = self.session.expired(now) {
                 return Poll::Ready(Closed::Expired(expired));
             }
-            // Something happened since the timer was set, or an answer is still being worked on.
-            let next = self.session.poll_timeout().max(now + Duration::from_secs(1));
-            self.timer.as_mut().reset(self.epoch + next.since(SessionInstant::ZERO));
+            // Something happened since the time was set, or an answer is still being worked on.
+            self.place.expect(self.session.poll_timeout().max(now + Duration::from_secs(1)));
         }
         Poll::Pending
-    }
-
-    fn now(&self) -> SessionInstant {
-        SessionInstant::ZERO + (Instant::now() - self.epoch)
     }
 
     /// Does what can be done now. `Ok(Some(..))`: nothing more is read, and the client has all it was owed.
@@ -273,22 +262,12 @@ impl<S: Service> Connection<S> {
             }
         };
         self.place.used();
-        self.session.heard(self.now());
+        self.session.heard(self.place.now());
         self.write(task, output.get(..filled).unwrap_or_default())?;
-        self.watch_frame();
+        self.place.expect(self.session.poll_timeout());
         match unreadable {
             Some(length) => Err(Closed::Unreadable { length }),
             None => Ok(()),
-        }
-    }
-
-    /// Sets the timer to fire no later than half a frame that is here has to be whole.
-    fn watch_frame(&mut self) {
-        if let Some(deadline) = self.session.frame_deadline() {
-            let deadline = self.epoch + deadline.since(SessionInstant::ZERO);
-            if deadline < self.timer.deadline() {
-                self.timer.as_mut().reset(deadline);
-            }
         }
     }
 
@@ -318,7 +297,7 @@ impl<S: Service> Connection<S> {
                 Poll::Ready(Ok(n)) => {
                     self.sent += n;
                     self.place.used();
-                    self.session.taken(self.now());
+                    self.session.taken(self.place.now());
                 }
                 Poll::Pending => {
                     self.session.stalled();
@@ -332,7 +311,7 @@ impl<S: Service> Connection<S> {
         if self.script.is_some() {
             self.session.stalled();
         }
-        self.watch_frame();
+        self.place.expect(self.session.poll_timeout());
         Ok(())
     }
 
@@ -388,8 +367,8 @@ impl<S: Service> Connection<S> {
                 None => {
                     (0..playing.requests).for_each(|_| self.session.end());
                     self.script = None;
-                    self.session.taken(self.now());
-                    self.watch_frame();
+                    self.session.taken(self.place.now());
+                    self.place.expect(self.session.poll_timeout());
                     return Ok(true);
                 }
             }

@@ -58,6 +58,9 @@ pub struct Options {
     pub limits: Limits,
     /// Told of connections that come and go.
     pub observer: Option<Observer>,
+    /// The runtime that keeps the timeouts; the one that the server runs on when `None`. A runtime on which no
+    /// timer waits spends less on each request: a busy server gains by giving them to another.
+    pub timekeeper: Option<tokio::runtime::Handle>,
 }
 
 impl Default for Options {
@@ -68,6 +71,7 @@ impl Default for Options {
             allowed: Vec::new(),
             limits: Limits::default(),
             observer: None,
+            timekeeper: None,
         }
     }
 }
@@ -203,6 +207,7 @@ impl Server {
         let listener = TcpListener::from_std(self.listener)?;
         let (service, options) = (Arc::new(service), Arc::new(self.options));
         let registry = Arc::new(Registry::new(&options));
+        let _time = KeepTime::start(&registry, options.timekeeper.as_ref());
         let mut stopped = self.stop.subscribe();
         loop {
             let accepted = tokio::select! {
@@ -222,6 +227,27 @@ impl Server {
         drop(listener);
         registry.drain(STOP_MAX).await;
         Ok(())
+    }
+}
+
+/// The task that keeps a server's timeouts; it ends with this.
+struct KeepTime(tokio::task::AbortHandle);
+
+impl KeepTime {
+    fn start(registry: &Arc<Registry>, runtime: Option<&tokio::runtime::Handle>) -> Self {
+        let registry = Arc::clone(registry);
+        let work = async move { registry.keep_time().await };
+        let task = match runtime {
+            Some(runtime) => runtime.spawn(work),
+            None => tokio::spawn(work),
+        };
+        KeepTime(task.abort_handle())
+    }
+}
+
+impl Drop for KeepTime {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

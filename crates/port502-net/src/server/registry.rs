@@ -3,14 +3,19 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use port502_session::Instant as SessionInstant;
 use port502_session::server::Expired;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::{Options, Refusal};
 
@@ -51,6 +56,9 @@ impl std::fmt::Display for Closed {
     }
 }
 
+/// No deadline.
+const NEVER: u64 = u64::MAX;
+
 #[derive(Debug)]
 struct Entry {
     peer: IpAddr,
@@ -65,11 +73,21 @@ struct Activity {
     used: AtomicU64,
     busy: AtomicBool,
     leaving: AtomicBool,
+    /// When to look whether it has been silent for too long, in nanoseconds of the registry's time.
+    deadline: AtomicU64,
+    /// That time has come.
+    due: AtomicBool,
     /// Wakes its task, once that has run.
     waker: Mutex<Option<Waker>>,
 }
 
 impl Activity {
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+            waker.wake_by_ref();
+        }
+    }
+
     /// Asks the connection to answer what has arrived, and then to end.
     fn leave(&self) {
         // Under the lock: a task that is about to leave its waker here will see the flag afterwards.
@@ -89,6 +107,10 @@ pub(super) struct Registry {
     entries: Mutex<Entries>,
     /// An entry is gone.
     left: Notify,
+    epoch: Instant,
+    /// When [`Registry::keep_time`] looks next; a connection with an earlier deadline has to tell it.
+    next_look: AtomicU64,
+    sooner: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -116,7 +138,42 @@ impl Registry {
             bursts: AtomicU64::new(1),
             entries: Mutex::default(),
             left: Notify::new(),
+            epoch: Instant::now(),
+            next_look: AtomicU64::new(NEVER),
+            sooner: Notify::new(),
         }
+    }
+
+    /// Wakes connections whose deadline has come. One task does it for all of them: a timer for each would cost
+    /// each request as much again as its answer does.
+    pub(super) async fn keep_time(&self) {
+        loop {
+            // From here on a connection with any deadline tells, lest it be set behind the back of this look.
+            self.next_look.store(NEVER, SeqCst);
+            let now = self.now();
+            let mut next = NEVER;
+            for entry in self.entries().by_id.values() {
+                let deadline = entry.state.deadline.load(SeqCst);
+                if deadline > now.as_nanos() {
+                    next = next.min(deadline);
+                } else if !entry.state.due.swap(true, SeqCst) {
+                    // It sets a new deadline, or ends.
+                    entry.state.wake();
+                }
+            }
+            self.next_look.store(next, SeqCst);
+            let sooner = self.sooner.notified();
+            if next == NEVER {
+                sooner.await;
+            } else {
+                // Which of the two it was does not matter.
+                let _ = tokio::time::timeout_at(self.epoch + Duration::from_nanos(next), sooner).await;
+            }
+        }
+    }
+
+    fn now(&self) -> SessionInstant {
+        SessionInstant::ZERO + self.epoch.elapsed()
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
@@ -138,6 +195,7 @@ impl Registry {
             }
         }
         let state = Arc::new(Activity::default());
+        state.deadline.store(NEVER, SeqCst);
         // Just accepted is just used: the next one must not push it out at once.
         state.used.store(self.bursts.fetch_add(1, Relaxed), Relaxed);
         let id = entries.next;
@@ -236,6 +294,28 @@ impl Place {
     #[inline]
     pub(super) fn busy(&self, busy: bool) {
         self.state.busy.store(busy, Relaxed);
+    }
+
+    /// The time of the registry.
+    #[inline]
+    pub(super) fn now(&self) -> SessionInstant {
+        self.registry.now()
+    }
+
+    /// Asks to be woken, and to find [`is_due`](Self::is_due), at `deadline`.
+    #[inline]
+    pub(super) fn expect(&self, deadline: SessionInstant) {
+        let deadline = deadline.as_nanos();
+        self.state.deadline.store(deadline, SeqCst);
+        if deadline < self.registry.next_look.load(SeqCst) {
+            self.registry.sooner.notify_one();
+        }
+    }
+
+    /// Whether the deadline has come since this was last asked.
+    #[inline]
+    pub(super) fn is_due(&self) -> bool {
+        self.state.due.load(Relaxed) && self.state.due.swap(false, SeqCst)
     }
 
     /// Whether the connection was asked to answer what has arrived, and to end.

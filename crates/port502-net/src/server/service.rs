@@ -30,7 +30,7 @@ pub enum Outcome {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Late {
     /// This PDU.
-    Response(Box<Pdu>),
+    Response(Pdu),
     /// A refusal.
     Exception(ExceptionCode),
     /// None.
