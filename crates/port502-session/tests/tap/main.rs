@@ -191,6 +191,7 @@ fn what_does_not_fit_is_named() {
         (&[3, 4, 0, 9, 0, 9], 1, "t1 u1 0300050001 -> u1 030400090009; [quantity-mismatch]"),
         (&[3, 3, 0, 9], 1, "t1 u1 0300050001 -> u1 03030009 [byte-count];"),
         (&[0x83, 99], 1, "t1 u1 0300050001 -> u1 8363 [exception-code];"),
+        (&[0x83, 99, 0], 1, "t1 u1 0300050001 -> u1 836300 [trailing exception-code];"),
         (&[0x83], 1, "t1 u1 0300050001 -> u1 83 [truncated];"),
     ];
     for (pdu, unit, want) in rows {
