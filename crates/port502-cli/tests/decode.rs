@@ -5,12 +5,7 @@
 //! like code.
 
 #![allow(unreachable_pub, reason = "the fuzz target has the law as a public module")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "decode/law.rs"]
 mod law;
