@@ -279,8 +279,8 @@ impl fmt::Display for Datum {
             Datum::Bool(on) => on.fmt(f),
             Datum::Unsigned(number) => number.fmt(f),
             Datum::Signed(number) => number.fmt(f),
-            Datum::F32(float) => float.fmt(f),
-            Datum::F64(float) => float.fmt(f),
+            Datum::F32(float) => Value::F32(*float).fmt(f),
+            Datum::F64(float) => Value::F64(*float).fmt(f),
             Datum::Text(text) => f.pad(text),
         }
     }
@@ -404,7 +404,7 @@ mod tests {
         assert_eq!(shown("h:0:bcd16*2", &[0x12A4, 0x0042]), "digit 3 is 0xA, which is not decimal,42");
         assert_eq!(shown("h:0:bool", &[7]), "the register holds 7, neither 0 nor 1");
         assert_eq!(shown("h:0*2", &[7]), "7,0 registers where the type takes 1");
-        assert_eq!(shown("h:0:f32", &[7]), "1 registers where the type takes 2");
+        assert_eq!(shown("h:0:f32", &[7]), "1 register where the type takes 2");
         assert_eq!(shown("c:0", &[7]), "0 registers where the type takes 1");
     }
 

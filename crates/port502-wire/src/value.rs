@@ -594,16 +594,35 @@ impl core::fmt::Display for Value {
             Value::Bool(on) => on.fmt(f),
             Value::Unsigned(number) => number.fmt(f),
             Value::Signed(number) => number.fmt(f),
-            Value::F32(float) => float.fmt(f),
-            Value::F64(float) => float.fmt(f),
+            Value::F32(float) => fmt_float(float, f64::from(*float), f),
+            Value::F64(float) => fmt_float(float, *float, f),
         }
+    }
+}
+
+/// Digits where a person reads them, an exponent where there would be a row of zeros: that is what registers in
+/// a wrong order mostly are.
+fn fmt_float<F: core::fmt::Display + core::fmt::LowerExp>(
+    float: &F,
+    size: f64,
+    f: &mut core::fmt::Formatter<'_>,
+) -> core::fmt::Result {
+    let plain = size == 0.0 || !size.is_finite() || (1e-5..1e16).contains(&size.abs());
+    // Who asks for so many digits behind the point gets them.
+    if plain || f.precision().is_some() {
+        core::fmt::Display::fmt(float, f)
+    } else {
+        core::fmt::LowerExp::fmt(float, f)
     }
 }
 
 impl core::fmt::Display for DecodeError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            DecodeError::Registers { got, want } => write!(f, "{got} registers where the type takes {want}"),
+            DecodeError::Registers { got, want } => {
+                let s = if *got == 1 { "" } else { "s" };
+                write!(f, "{got} register{s} where the type takes {want}")
+            }
             DecodeError::BcdDigit { position, digit } => {
                 write!(f, "digit {} is 0x{digit:X}, which is not decimal", position + 1)
             }
@@ -677,6 +696,27 @@ mod tests {
         assert_eq!(value_type.decode(order, registers), Ok(value), "{value_type} {order} {registers:04x?}");
         let mut room = [0xAAAA; 4];
         assert_eq!(value_type.encode(order, value, &mut room), Ok(registers), "{value_type} {order} {value}");
+    }
+
+    #[test]
+    fn floats_as_a_person_reads_them() {
+        for (value, text) in [
+            (Value::F32(2.355e-41), "2.355e-41"),
+            (Value::F32(9e-6), "9e-6"),
+            (Value::F32(0.000_02), "0.00002"),
+            (Value::F32(-20.75), "-20.75"),
+            (Value::F32(1e16), "1e16"),
+            (Value::F32(f32::NAN), "NaN"),
+            (Value::F64(0.0), "0"),
+            (Value::F64(-0.0), "-0"),
+            (Value::F64(1e-5), "0.00001"),
+            (Value::F64(9_999_999_999_999_998.0), "9999999999999998"),
+            (Value::F64(-1.5e300), "-1.5e300"),
+            (Value::F64(f64::NEG_INFINITY), "-inf"),
+        ] {
+            assert_eq!(value.to_string(), text);
+        }
+        assert_eq!(std::format!("{:.1}", Value::F64(1e-9)), "0.0");
     }
 
     #[test]
