@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use port502_session::Instant as SessionInstant;
 use port502_session::server::Expired;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use super::{Options, Refusal};
 
@@ -108,6 +109,7 @@ pub(super) struct Registry {
     /// An entry is gone.
     left: Notify,
     epoch: Instant,
+    timekeeper: Option<Handle>,
     /// When [`Registry::keep_time`] looks next; a connection with an earlier deadline has to tell it.
     next_look: AtomicU64,
     sooner: Notify,
@@ -139,6 +141,7 @@ impl Registry {
             entries: Mutex::default(),
             left: Notify::new(),
             epoch: Instant::now(),
+            timekeeper: options.timekeeper.clone(),
             next_look: AtomicU64::new(NEVER),
             sooner: Notify::new(),
         }
@@ -166,14 +169,23 @@ impl Registry {
             if next == NEVER {
                 sooner.await;
             } else {
-                // Which of the two it was does not matter.
-                let _ = tokio::time::timeout_at(self.epoch + Duration::from_nanos(next), sooner).await;
+                let wait = Duration::from_nanos(next.saturating_sub(self.now().as_nanos()));
+                tokio::select! {
+                    () = sooner => {}
+                    () = self.sleep(wait) => {}
+                }
             }
         }
     }
 
     fn now(&self) -> SessionInstant {
         SessionInstant::ZERO + self.epoch.elapsed()
+    }
+
+    /// A timer of the runtime that keeps the time, whichever runtime it is awaited on.
+    fn sleep(&self, time: Duration) -> Sleep {
+        let _runtime = self.timekeeper.as_ref().map(Handle::enter);
+        tokio::time::sleep(time)
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
@@ -221,8 +233,11 @@ impl Registry {
             left.as_mut().enable();
         }
         self.entries().close_oldest_idle();
-        // Whether it is time that has passed does not matter.
-        let _ = tokio::time::timeout(pause, left).await;
+        // Whichever comes first.
+        tokio::select! {
+            () = left => {}
+            () = self.sleep(pause) => {}
+        }
     }
 
     /// Ends all connections as soon as what has arrived on them is answered, and those that take longer than
@@ -238,12 +253,13 @@ impl Registry {
                 self.left.notified().await;
             }
         };
-        if tokio::time::timeout(limit, empty).await.is_err() {
-            self.entries()
-                .by_id
-                .values()
-                .filter_map(|entry| entry.task.as_ref())
-                .for_each(AbortHandle::abort);
+        tokio::select! {
+            biased;
+            () = empty => {}
+            () = self.sleep(limit) => {
+                let entries = self.entries();
+                entries.by_id.values().filter_map(|entry| entry.task.as_ref()).for_each(AbortHandle::abort);
+            }
         }
     }
 }

@@ -15,5 +15,6 @@ mod clock;
 mod conformance;
 mod fake;
 mod link;
+mod memory;
 mod random;
 mod server;
