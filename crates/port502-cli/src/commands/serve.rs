@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use port502_net::Target;
 use port502_net::fault::{Faults, Faulty};
-use port502_net::memory::{Builder, Change, MemoryDevice, Values};
+use port502_net::memory::{Change, MemoryDevice, Values};
 use port502_net::server::{Event, Options, Server, Service, Stop, Units, Unmapped};
 use port502_site::register_map::{Access, RegisterMap};
 use port502_site::{Cells, point};
 use port502_wire::{Table, UnitId};
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::broadcast;
 
 use crate::failure::{Exit, Failure};
@@ -82,8 +83,17 @@ fn network(text: &str) -> Result<ipnet::IpNet, String> {
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let map = args.map.as_deref().map(read_map).transpose()?;
     super::raise_file_limit();
-    let runtime = super::runtime()?;
-    runtime.block_on(serve(args, map))
+    let cannot = |error: io::Error| Failure::other(format!("cannot start: {error}"));
+    // A runtime with timers looks at the clock for each request. Timeouts are kept by another, in a thread that
+    // sleeps; only faults need timers here.
+    let keeper = Builder::new_current_thread().enable_time().build().map_err(cannot)?;
+    let timekeeper = keeper.handle().clone();
+    std::thread::spawn(move || keeper.block_on(std::future::pending::<()>()));
+    let runtime = match &args.fault {
+        Some(_) => Builder::new_current_thread().enable_all().build(),
+        None => Builder::new_current_thread().enable_io().build(),
+    };
+    runtime.map_err(cannot)?.block_on(serve(args, map, timekeeper))
 }
 
 fn read_map(path: &Path) -> Result<RegisterMap, Failure> {
@@ -110,7 +120,7 @@ fn device(preset: Preset, map: Option<&RegisterMap>) -> MemoryDevice {
 /// A device with the addresses and first values of a map.
 pub(super) fn device_of(map: &RegisterMap) -> MemoryDevice {
     let blocks = map.blocks();
-    let filled = blocks.iter().fold(MemoryDevice::builder(), |device: Builder, block| match &block.cells {
+    let filled = blocks.iter().fold(MemoryDevice::builder(), |device, block| match &block.cells {
         Cells::Bits(bits) => device.bits(block.table, block.start, bits),
         Cells::Registers(registers) => device.registers(block.table, block.start, registers),
     });
@@ -122,10 +132,11 @@ pub(super) fn device_of(map: &RegisterMap) -> MemoryDevice {
         .build()
 }
 
-async fn serve(args: Args, map: Option<RegisterMap>) -> Result<(), Failure> {
+async fn serve(args: Args, map: Option<RegisterMap>, timekeeper: Handle) -> Result<(), Failure> {
     let log = Arc::new(Log::start(args.quiet));
     let requests = Arc::new(AtomicU64::new(0));
-    let options = options(&args, &log, &requests);
+    let mut options = options(&args, &log, &requests);
+    options.timekeeper = Some(timekeeper);
     let servers = bind_all(&args.listen, &options)?;
     for server in &servers {
         // The first line on stdout is where to connect to: scripts wait for it.
