@@ -267,16 +267,91 @@ pub trait Device: Send + Sync {
     }
 }
 
-impl<D: Device + ?Sized> Device for alloc::sync::Arc<D> {
-    fn functions(&self) -> FunctionSet {
-        (**self).functions()
-    }
-
-    #[inline]
-    fn answer(&self, cx: &Context<'_>, pdu: &[u8], out: &mut [u8; PDU_MAX]) -> Reply {
-        (**self).answer(cx, pdu, out)
-    }
+/// Methods that do what the device pointed to does.
+macro_rules! passed_on {
+    ($($name:ident($($arg:ident: $kind:ty),*) $(-> $out:ty)?;)*) => {$(
+        #[inline]
+        fn $name(&self, cx: &Context<'_>, $($arg: $kind),*) -> DeviceResult$(<$out>)? {
+            (**self).$name(cx, $($arg),*)
+        }
+    )*};
 }
+
+/// What points to a device is one. Every method is passed on: a default left here would refuse what the device does.
+macro_rules! pass_on {
+    ($pointer:ty) => {
+        impl<D: Device + ?Sized> Device for $pointer {
+            #[inline]
+            fn functions(&self) -> FunctionSet {
+                (**self).functions()
+            }
+
+            #[inline]
+            fn answer(&self, cx: &Context<'_>, pdu: &[u8], out: &mut [u8; PDU_MAX]) -> Reply {
+                (**self).answer(cx, pdu, out)
+            }
+
+            passed_on! {
+                read_coils(span: Span<2000>, out: &mut BitsMut<'_>);
+                read_discrete_inputs(span: Span<2000>, out: &mut BitsMut<'_>);
+                read_holding_registers(span: Span<125>, out: &mut RegistersMut<'_>);
+                read_input_registers(span: Span<125>, out: &mut RegistersMut<'_>);
+                write_single_coil(address: u16, value: bool);
+                write_single_register(address: u16, value: u16);
+                read_exception_status() -> u8;
+                comm_event_counter() -> (u16, u16);
+                comm_event_log(log: &mut [u8; 64]) -> (u16, u16, u16, usize);
+                write_multiple_coils(block: CoilBlock<'_>);
+                write_multiple_registers(block: RegisterBlock<'_, 123>);
+                read_file_record(records: FileReads<'_>, out: &mut Writer<'_>);
+                write_file_record(records: FileWrites<'_>);
+                mask_write_register(address: u16, and: u16, or: u16);
+                read_write_multiple_registers(
+                    read: Span<125>, write: RegisterBlock<'_, 121>, out: &mut RegistersMut<'_>
+                );
+                read_fifo_queue(address: u16, out: &mut RegistersMut<'_>) -> usize;
+                device_objects(object: &mut dyn FnMut(DeviceObject<'_>) -> bool);
+            }
+
+            fn diagnostics<'b>(
+                &self,
+                cx: &Context<'_>,
+                sub_function: SubFunction,
+                data: &[u8],
+                out: &'b mut [u8],
+            ) -> DeviceResult<Option<&'b [u8]>> {
+                (**self).diagnostics(cx, sub_function, data, out)
+            }
+
+            fn report_server_id<'b>(&self, cx: &Context<'_>, out: &'b mut [u8]) -> DeviceResult<&'b [u8]> {
+                (**self).report_server_id(cx, out)
+            }
+
+            fn encapsulated_interface<'b>(
+                &self,
+                cx: &Context<'_>,
+                mei: u8,
+                data: &[u8],
+                out: &'b mut [u8],
+            ) -> DeviceResult<&'b [u8]> {
+                (**self).encapsulated_interface(cx, mei, data, out)
+            }
+
+            fn other<'b>(
+                &self,
+                cx: &Context<'_>,
+                function: FunctionCode,
+                data: &[u8],
+                out: &'b mut [u8],
+            ) -> DeviceResult<&'b [u8]> {
+                (**self).other(cx, function, data, out)
+            }
+        }
+    };
+}
+
+pass_on!(alloc::boxed::Box<D>);
+pass_on!(alloc::sync::Arc<D>);
 
 /// Answers one request PDU from `device`, with the checks of V1.1b3, section 6, in their order.
 #[inline]

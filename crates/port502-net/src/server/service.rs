@@ -69,7 +69,7 @@ pub enum Unmapped {
     Silence,
 }
 
-/// Several devices by unit id, as behind a gateway.
+/// Several devices by unit id, as behind a gateway. Devices of different kinds are `Units::<Box<dyn Device>>`.
 #[derive(Clone, Debug)]
 pub struct Units<D> {
     devices: BTreeMap<UnitId, D>,

@@ -8,12 +8,15 @@ mod time;
 use std::sync::Arc;
 
 use port502_net::Pdu;
-use port502_net::server::{Context, Device, DeviceResult, Event, Late, Options, Outcome, Reply, Service};
+use port502_net::memory::MemoryDevice;
+use port502_net::server::{
+    Context, Device, DeviceResult, Event, Late, Options, Outcome, Reply, Service, Units, Unmapped,
+};
 use port502_wire::mbap::Frame;
-use port502_wire::{FunctionCode, FunctionSet, PDU_MAX, RegistersMut, Span};
+use port502_wire::{ExceptionCode, FunctionCode, FunctionSet, PDU_MAX, RegistersMut, Span, Table};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::link::PATIENCE;
+use crate::link::{Link as _, Mbap, PATIENCE, serve};
 
 /// Options whose observer hands out what it is told.
 fn observed() -> (Options, Events) {
@@ -87,6 +90,39 @@ impl Device for Pattern {
         assert!(span.start() != 0xDEAD, "a device with a bug");
         out.fill(span.start()..=span.last());
         Ok(())
+    }
+}
+
+/// One behind a pointer is asked itself, method by method too: a wrapper may call them.
+#[test]
+fn what_points_to_a_device_is_a_device() {
+    fn registers(device: &impl Device) -> DeviceResult<[u8; 4]> {
+        let mut room = [0; 4];
+        let cx = Context::new(None, 1.into());
+        let span = Span::new(7, 2).map_err(|_| ExceptionCode::IllegalDataAddress)?;
+        device.read_holding_registers(&cx, span, &mut RegistersMut::new(&mut room))?;
+        Ok(room)
+    }
+    let (boxed, shared): (Box<dyn Device>, Arc<dyn Device>) = (Box::new(Pattern), Arc::new(Pattern));
+    assert_eq!(registers(&boxed), Ok([0, 7, 0, 8]));
+    assert_eq!(registers(&shared), Ok([0, 7, 0, 8]));
+    assert_eq!(boxed.functions(), Pattern.functions());
+}
+
+#[tokio::test]
+async fn devices_of_several_kinds_behind_one_server() {
+    let different = Units::<Box<dyn Device>>::new(Unmapped::default())
+        .with(1, Box::new(Pattern))
+        .with(2, Box::new(MemoryDevice::builder().registers(Table::HoldingRegisters, 7, &[5]).build()));
+    let shared: Arc<dyn Device> = Arc::new(Pattern);
+    let different = serve(different, Options::default());
+    let shared = serve(shared, Options::default());
+    for (address, unit, want) in
+        [(different, 1, [3, 2, 0, 7]), (different, 2, [3, 2, 0, 5]), (shared, 9, [3, 2, 0, 7])]
+    {
+        let mut client = Mbap::connect(address).await;
+        client.send(unit, &[3, 0, 7, 0, 1]).await;
+        assert_eq!(client.receive().await, Some((unit, want.to_vec())));
     }
 }
 
