@@ -5,7 +5,7 @@
 //!
 //! let client = Client::connect("10.0.0.5".parse()?, Options::default())?;
 //! let registers = client.unit(1).read_holding_registers(100, 4)?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), port502_net::client::Error>(())
 //! ```
 
 use std::future::Future;
@@ -13,11 +13,11 @@ use std::io;
 use std::sync::Arc;
 
 use port502_wire::value::{Order, Value, ValueType};
-use port502_wire::{ReadDeviceIdCode, Request, SubFunction, Table, UnitId};
+use port502_wire::{FileRead, FileWrite, ReadDeviceIdCode, Request, SubFunction, Table, UnitId};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Mutex;
 
-use crate::client::{self, Error, Options};
+use crate::client::{self, CommEventCounter, CommEventLog, Error, Limits, Options, State};
 use crate::{Pdu, Target};
 
 /// A connection to a Modbus server; each call waits for its answer. Clones share the connection.
@@ -64,6 +64,26 @@ impl Client {
     pub fn unit(&self, unit: impl Into<UnitId>) -> Unit {
         Unit { unit: self.client.unit(unit), runtime: Arc::clone(&self.runtime) }
     }
+
+    /// Where the connection stands, as the last call left it: between calls nobody looks at the socket.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.client.state().borrow().clone()
+    }
+}
+
+impl Unit {
+    /// The same device with smaller requests, as [`client::Unit::with_limits`].
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Unit { unit: self.unit.with_limits(limits), runtime: self.runtime }
+    }
+
+    /// Its unit id.
+    #[must_use]
+    pub fn id(&self) -> UnitId {
+        self.unit.id()
+    }
 }
 
 /// The same method as the async unit's, waited for.
@@ -106,14 +126,30 @@ blocking! {
     read_write_multiple_registers(read_start: u16, read_count: u16, write_start: u16, values: &[u16]) -> Vec<u16>;
     /// 24: a queue.
     read_fifo_queue(address: u16) -> Vec<u16>;
+    /// 20: the registers of each run of records.
+    read_file_record(runs: &[FileRead]) -> Vec<Vec<u16>>;
+    /// 21: all runs in one request.
+    write_file_record(runs: &[FileWrite<'_>]) -> ();
+    /// 07: eight bits whose meaning is the vendor's.
+    read_exception_status() -> u8;
     /// 08: diagnostics.
     diagnostics(sub_function: SubFunction, data: &[u8]) -> Vec<u8>;
+    /// 11: how many requests the device has carried out.
+    comm_event_counter() -> CommEventCounter;
+    /// 12: the same, and the last events.
+    comm_event_log() -> CommEventLog;
     /// 17: the server's id.
     report_server_id() -> Vec<u8>;
     /// 43/14: the device's identification.
     read_device_identification(code: ReadDeviceIdCode) -> Vec<(u8, Vec<u8>)>;
+    /// 43/14 with code 4: one object of it.
+    read_device_object(object: u8) -> Vec<u8>;
     /// One typed value.
     read_value(table: Table, address: u16, value_type: ValueType, order: Order) -> Value;
     /// One typed value, to holding registers.
     write_value(address: u16, value_type: ValueType, order: Order, value: Value) -> ();
+    /// A text in registers.
+    read_text(table: Table, address: u16, length: u8, order: Order) -> String;
+    /// A text, to holding registers.
+    write_text(address: u16, length: u8, order: Order, text: &str) -> ();
 }

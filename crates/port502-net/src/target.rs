@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 /// How a Modbus peer is reached.
@@ -82,7 +83,7 @@ pub enum TargetError {
     #[error("the target is empty: write a host, host:port or a URL such as tcp://10.0.0.5:502")]
     Empty,
     /// The scheme is none of those known.
-    #[error("`{scheme}` is not a link: use one of {}", schemes())]
+    #[error("`{scheme}` is not a link: use tcp://{}", planned())]
     Scheme {
         /// What stands before `://`.
         scheme: String,
@@ -125,8 +126,11 @@ pub enum TargetError {
     },
 }
 
-fn schemes() -> String {
-    LINKS.map(|(_, scheme, _)| format!("{scheme}://")).join(" ")
+/// What is parsed already, and cannot be connected to yet.
+fn planned() -> String {
+    let planned: Vec<&str> =
+        LINKS.iter().filter(|(link, ..)| *link != Link::Tcp).map(|(_, name, _)| *name).collect();
+    if planned.is_empty() { String::new() } else { format!(" ({} are planned)", planned.join(", ")) }
 }
 
 impl Target {
@@ -234,6 +238,18 @@ impl FromStr for Target {
     }
 }
 
+/// Where a server of this program listens, as [`Server::local_addr`](crate::server::Server::local_addr) says.
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Self {
+        // A link-local address means nothing without its interface.
+        let zone = match address {
+            SocketAddr::V6(address) if address.scope_id() != 0 => format!("%{}", address.scope_id()),
+            _ => String::new(),
+        };
+        Target::tcp(format!("{}{zone}", address.ip()), address.port())
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.link.scheme())?;
@@ -280,9 +296,22 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_address_is_a_target() {
+        for (address, want) in [
+            ("10.0.0.5:1502", "tcp://10.0.0.5:1502"),
+            ("[::1]:502", "tcp://[::1]:502"),
+            ("[fe80::1%3]:502", "tcp://[fe80::1%3]:502"),
+        ] {
+            let target = Target::from(address.parse::<SocketAddr>().unwrap());
+            assert_eq!(target.to_string(), want);
+            assert_eq!(want.parse(), Ok(target));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused() {
         refuse("", "empty");
-        refuse("http://plc", "`http` is not a link");
+        refuse("http://plc", "`http` is not a link: use tcp:// (tls, udp, ");
         refuse("tcp://", "names no host");
         refuse(":502", "names no host");
         refuse("plc:", "`` is not a port");

@@ -5,9 +5,9 @@ use std::time::Duration;
 use port502_session::client::AnswerError;
 use port502_wire::mbap::LengthError;
 use port502_wire::value::{DecodeError, EncodeError};
-use port502_wire::{EmitError, ExceptionCode, FunctionCode, PduError, SpanError};
+use port502_wire::{EmitError, ExceptionCode, FunctionCode, PduError, SpanError, Table};
 
-use crate::{Link, Target};
+use crate::{Link, Target, TargetError};
 
 /// Why a request brought no answer. [`maybe_executed`](Error::maybe_executed) says whether the device may have
 /// carried it out all the same.
@@ -54,6 +54,9 @@ pub enum Error {
     /// The request cannot be made: quantity, address or length is outside the limits. Nothing was sent.
     #[error("the request is not possible: {0}")]
     Request(#[from] RequestError),
+    /// The text of a target is none. Nothing was sent.
+    #[error(transparent)]
+    Target(Box<TargetError>),
     /// This link is not built yet.
     #[error("{}:// targets are not supported yet: use tcp://", .link.scheme())]
     Unsupported {
@@ -97,6 +100,19 @@ pub enum RequestError {
     /// Structure, of a file record request.
     #[error(transparent)]
     Pdu(#[from] PduError),
+    /// A text where there are no registers.
+    #[error("the table {} holds bits, and a text stands in registers", .table.name())]
+    TextInBits {
+        /// Which table.
+        table: Table,
+    },
+}
+
+/// So that `Client::connect("plc-7".parse()?, ..)` needs no second type of error.
+impl From<TargetError> for Error {
+    fn from(error: TargetError) -> Self {
+        Error::Target(Box::new(error))
+    }
 }
 
 impl From<SpanError> for Error {
@@ -120,12 +136,17 @@ impl From<AnswerError> for Error {
 impl Error {
     /// Whether the device may have carried the request out: it went out, and nothing says that it was refused.
     /// A write that may have been executed must not be repeated blindly.
+    ///
+    /// Most exceptions say that nothing was done, for the checks come first. Exception 04 does not: it is the one
+    /// that the specification keeps for an error "while the server was attempting to perform the requested
+    /// action" (V1.1b3, 7), so the first registers of a block may have been written when the device failed. 05
+    /// (still at work), 08 (a broken memory), 0B (lost behind a gateway, which had sent it on) and codes that the
+    /// specification does not define leave it as open.
     #[must_use]
     pub fn maybe_executed(&self) -> bool {
         match self {
             Error::Timeout { sent, .. } | Error::Transport { sent, .. } => *sent,
-            // Refused before anything was done, but for these: failed halfway, still at work, or lost behind
-            // a gateway.
+            // Refused before anything was done, but for these.
             Error::Exception { code, .. } => matches!(
                 code,
                 ExceptionCode::ServerDeviceFailure
@@ -136,7 +157,7 @@ impl Error {
             ),
             // Whoever ended the task knows no more than that.
             Error::Protocol(_) | Error::Closed => true,
-            Error::Connect { .. } | Error::Request(_) | Error::Unsupported { .. } => false,
+            Error::Connect { .. } | Error::Request(_) | Error::Target(_) | Error::Unsupported { .. } => false,
         }
     }
 

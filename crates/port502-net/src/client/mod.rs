@@ -4,7 +4,7 @@
 //! use port502_net::client::{Client, Options};
 //!
 //! # async fn meter() -> Result<(), port502_net::client::Error> {
-//! let client = Client::connect("10.0.0.5".parse().expect("a target"), Options::default()).await?;
+//! let client = Client::connect("10.0.0.5".parse()?, Options::default()).await?;
 //! let meter = client.unit(1);
 //! let registers = meter.read_holding_registers(100, 4).await?;
 //! meter.write_single_register(200, 42).await?;
@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 pub use error::{Error, ProtocolError, RequestError};
-pub use unit::{Limits, Unit};
+pub use unit::{CommEventCounter, CommEventLog, Limits, Unit};
 
 use crate::{Link, Pdu, Target};
 

@@ -1,4 +1,4 @@
-use port502_wire::value::{Order, Value, ValueType};
+use port502_wire::value::{self, Order, TextLength, Value, ValueType};
 use port502_wire::{
     Bits, CoilBlock, FileRead, FileReads, FileWrite, FileWrites, PDU_MAX, ReadDeviceIdCode, RegisterBlock,
     Registers, Request, Response, Span, SpanError, SubFunction, Table, UnitId,
@@ -24,6 +24,28 @@ impl Default for Limits {
     fn default() -> Self {
         Limits { read_registers: 125, read_bits: 2000, write_registers: 123, write_bits: 1968 }
     }
+}
+
+/// What function 11 counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommEventCounter {
+    /// 0xFFFF while the device works on an earlier program command, else 0.
+    pub status: u16,
+    /// Requests that were carried out since it was last cleared.
+    pub events: u16,
+}
+
+/// What function 12 logs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CommEventLog {
+    /// As in [`CommEventCounter`].
+    pub status: u16,
+    /// As in [`CommEventCounter`].
+    pub events: u16,
+    /// Messages that were processed since the last restart.
+    pub messages: u16,
+    /// One byte an event, the newest first, as V1.1b3, 6.10 draws its bits.
+    pub log: Vec<u8>,
 }
 
 /// One device behind a connection. Holds no state: two views of one unit are the same.
@@ -297,6 +319,26 @@ impl Unit {
         Ok(expect!(answer, Response::Diagnostics { data, .. } => data)?.to_vec())
     }
 
+    /// 11: how many requests the device has carried out.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub async fn comm_event_counter(&self) -> Result<CommEventCounter, Error> {
+        let answer = self.call(&Request::GetCommEventCounter).await?;
+        expect!(answer, Response::GetCommEventCounter { status, events } => CommEventCounter { status, events })
+    }
+
+    /// 12: the same, and the last events.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub async fn comm_event_log(&self) -> Result<CommEventLog, Error> {
+        let answer = self.call(&Request::GetCommEventLog).await?;
+        expect!(answer, Response::GetCommEventLog { status, events, messages, log } => {
+            CommEventLog { status, events, messages, log: log.to_vec() }
+        })
+    }
+
     /// 17: server id, run indicator and additional data, as the device packs them.
     ///
     /// # Errors
@@ -383,4 +425,45 @@ impl Unit {
             registers => self.write_multiple_registers(address, registers).await,
         }
     }
+
+    /// A text of `length` bytes, 1 to 250, in input or holding registers, two bytes to a register. Zeros at its end are
+    /// padding. Bytes that are not UTF-8 are read as ISO 8859-1, so that each is seen.
+    ///
+    /// # Errors
+    /// [`Error`]; in the tables of bits there is no text: [`RequestError::TextInBits`].
+    pub async fn read_text(
+        &self,
+        table: Table,
+        address: u16,
+        length: u8,
+        order: Order,
+    ) -> Result<String, Error> {
+        let length = text_length(length)?;
+        let count = usize::from(length.registers());
+        let registers = match table {
+            Table::HoldingRegisters => self.read_holding_registers(address, count).await?,
+            Table::InputRegisters => self.read_input_registers(address, count).await?,
+            Table::Coils | Table::DiscreteInputs => return Err(RequestError::TextInBits { table }.into()),
+        };
+        let mut room = [0; TextLength::MAX as usize];
+        let bytes = value::decode_text(length, order, &registers, &mut room).map_err(ProtocolError::Value)?;
+        let latin = || bytes.iter().copied().map(char::from).collect();
+        Ok(std::str::from_utf8(bytes).map_or_else(|_| latin(), str::to_owned))
+    }
+
+    /// Writes a text to holding registers, and zeros behind it up to `length` bytes, 1 to 250. More than 246 bytes
+    /// take two requests.
+    ///
+    /// # Errors
+    /// [`Error`]; a text of more bytes than `length` is a [`RequestError::Value`], and nothing is sent.
+    pub async fn write_text(&self, address: u16, length: u8, order: Order, text: &str) -> Result<(), Error> {
+        let mut room = [0; TextLength::MAX.div_ceil(2) as usize];
+        let registers = value::encode_text(text_length(length)?, order, text.as_bytes(), &mut room);
+        self.write_multiple_registers(address, registers.map_err(RequestError::from)?).await
+    }
+}
+
+fn text_length(bytes: u8) -> Result<TextLength, Error> {
+    let registers = u16::from(bytes.div_ceil(2));
+    TextLength::new(bytes).ok_or_else(|| SpanError::Count { got: registers, max: 125 }.into())
 }

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use port502_net::blocking::Client;
-use port502_net::client::{Error, Options};
+use port502_net::client::{Error, Limits, Options, RequestError, State};
 use port502_net::memory::MemoryDevice;
 use port502_net::server::{self, Event, Server};
 use port502_wire::value::{Order, Value, ValueType};
-use port502_wire::{ReadDeviceIdCode, SubFunction, Table};
+use port502_wire::{FileRead, FileWrite, ReadDeviceIdCode, Registers, SubFunction, Table};
 use tokio::runtime::{Builder, Runtime};
 
 fn start(options: server::Options) -> (Runtime, SocketAddr) {
@@ -20,7 +20,7 @@ fn start(options: server::Options) -> (Runtime, SocketAddr) {
 }
 
 fn connect(address: SocketAddr, options: Options) -> Client {
-    Client::connect(address.to_string().parse().unwrap(), options).unwrap()
+    Client::connect(address.into(), options).unwrap()
 }
 
 #[test]
@@ -45,6 +45,56 @@ fn everything_that_can_be_asked() {
     let value = unit.read_value(Table::HoldingRegisters, 10, ValueType::F32, Order::CDAB).unwrap();
     assert_eq!(value, Value::F32(1.5));
     assert!(matches!(unit.read_coils(0xFFFF, 2), Err(Error::Request(_))));
+    unit.write_text(20, 8, Order::ABCD, "PUMP").unwrap();
+    assert_eq!(unit.read_text(Table::HoldingRegisters, 20, 8, Order::ABCD).unwrap(), "PUMP");
+    assert_eq!(unit.read_exception_status().unwrap(), 0);
+    let run = [FileWrite { file: 4, record: 7, registers: Registers::new(&[0, 1, 0, 2]).unwrap() }];
+    unit.write_file_record(&run).unwrap();
+    let run = FileRead { file: 4, record: 7, length: 2 };
+    assert_eq!(unit.read_file_record(&[run]).unwrap(), [[1, 2]]);
+    assert_eq!(unit.read_device_object(0).unwrap(), b"port502");
+    let counted = unit.comm_event_counter().unwrap();
+    let logged = unit.comm_event_log().unwrap();
+    assert!(counted.events > 15 && logged.events == counted.events && !logged.log.is_empty());
+    let small = unit.clone().with_limits(Limits { read_registers: 2, ..Limits::default() });
+    // Function 12 was one more, function 11 is none.
+    let (before, read) = (counted.events + 1, small.read_holding_registers(0, 5).unwrap());
+    assert_eq!((small.id(), read), (1.into(), vec![0, 0x1256, 9, 2, 3]));
+    assert_eq!(unit.comm_event_counter().unwrap().events, before + 3, "three requests");
+}
+
+#[test]
+fn texts_stand_in_registers() {
+    let (_server, address) = start(server::Options::default());
+    let unit = connect(address, Options::default()).unit(1);
+    let (table, order) = (Table::HoldingRegisters, Order::CDAB);
+    for (length, text) in [(1, "A"), (4, "PUMP"), (5, "PU"), (250, ""), (250, &*"x".repeat(250)), (6, "für")]
+    {
+        unit.write_multiple_registers(0, &[0xFFFF; 126]).unwrap();
+        unit.write_text(0, length, order, text).unwrap();
+        assert_eq!(unit.read_text(table, 0, length, order).unwrap(), text);
+        let behind = u16::from(length.div_ceil(2));
+        assert_eq!(unit.read_holding_registers(behind, 1).unwrap(), [0xFFFF], "{length}");
+    }
+    unit.write_single_register(0, 0xFC00).unwrap();
+    assert_eq!(unit.read_text(table, 0, 2, order).unwrap(), "ü"); // ISO 8859-1
+    let refused = |error: Error| matches!(error, Error::Request(_)) && !error.maybe_executed();
+    assert!(refused(unit.write_text(0, 4, order, "PUMPS").unwrap_err()));
+    assert!(refused(unit.write_text(0, 0, order, "").unwrap_err()));
+    assert!(refused(unit.read_text(table, 0, 251, order).unwrap_err()));
+    let in_coils = unit.read_text(Table::Coils, 0, 4, order).unwrap_err();
+    assert!(matches!(in_coils, Error::Request(RequestError::TextInBits { table: Table::Coils })));
+}
+
+/// One type of error is enough, the target's text included.
+#[test]
+fn a_target_that_is_none() {
+    fn meter(target: &str) -> Result<Client, Error> {
+        Client::connect(target.parse()?, Options::default())
+    }
+    let error = meter("tpc://plc").unwrap_err();
+    assert!(matches!(error, Error::Target(_)) && !error.maybe_executed());
+    assert!(error.to_string().starts_with("`tpc` is not a link"), "{error}");
 }
 
 #[test]
@@ -104,11 +154,18 @@ fn nobody_listens() {
 fn a_server_that_goes_and_comes_back() {
     let (server, address) = start(server::Options::default());
     let options = Options::default().backoff(Duration::from_millis(5), Duration::from_millis(20));
-    let unit = connect(address, options).unit(1);
+    let client = connect(address, options);
+    let unit = client.unit(1);
     unit.write_single_register(0, 1).unwrap();
+    assert_eq!(client.state(), State::Connected);
     server.shutdown_timeout(Duration::from_secs(1));
     let error = unit.write_single_register(0, 2).expect_err("the server is gone");
     assert!(matches!(error, Error::Connect { .. }), "{error:?}");
+    assert!(
+        matches!(client.state(), State::Waiting { .. } | State::Connecting { .. }),
+        "{:?}",
+        client.state()
+    );
     let again = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     again.block_on(async {
         let target = address.to_string().parse().unwrap();
