@@ -26,10 +26,9 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
         println!("{name:>12} {value} {unit}");
     }
 
-    // What the table of the manual calls a serial number is one text in four registers.
-    let registers = meter.read_holding_registers(10, 4).await?;
-    let bytes: Vec<u8> = registers.iter().flat_map(|register| register.to_be_bytes()).collect();
-    println!("{:>12} {}", "serial", String::from_utf8_lossy(&bytes));
+    // What the table of the manual calls a serial number is a text of eight bytes in four registers.
+    let serial = meter.read_text(Table::HoldingRegisters, 10, 8, Order::ABCD).await?;
+    println!("{:>12} {serial}", "serial");
     Ok(())
 }
 
@@ -43,7 +42,7 @@ fn start_meter() -> Result<Target, Box<dyn Error>> {
         .registers(Table::HoldingRegisters, 10, &[0x4D54, 0x5232, 0x3031, 0x3337])
         .build();
     let server = Server::bind(&Target::tcp("127.0.0.1", 0), server::Options::default())?;
-    let target = server.local_addr().to_string().parse()?;
+    let target = server.local_addr().into();
     tokio::spawn(server.run(server::Units::new(server::Unmapped::default()).with(METER, meter)));
     Ok(target)
 }

@@ -29,7 +29,8 @@
 //! ```
 //!
 //! [`Client::unit`] is a view of one device behind the connection, with a method for what devices offer and
-//! [`call`](Unit::call) for any request there is. A target may come from text, too: `"plc-7".parse()`, `"tcp://[fe80::1]:1502".parse()`.
+//! [`call`](Unit::call) for any request there is. A target may come from text, too: `"plc-7".parse()?`,
+//! `"tcp://[fe80::1]:1502".parse()?`, whose error is an [`Error`] as well, or from a `SocketAddr`.
 //! [`Client::lazy`] is a client for a device that is not there yet.
 //!
 //! # A server
@@ -120,6 +121,7 @@
 //! async fn level(plc: &Unit) -> Result<(), Error> {
 //!     let level = plc.read_value(Table::InputRegisters, 100, ValueType::F32, Order::CDAB).await?;
 //!     println!("{level} m");
+//!     println!("{}", plc.read_text(Table::HoldingRegisters, 300, 16, Order::ABCD).await?);
 //!     plc.write_value(200, ValueType::I32, Order::ABCD, Value::Signed(-40)).await
 //! }
 //! ```
