@@ -382,7 +382,6 @@ impl MemoryDevice {
         let mut tables = self.tables();
         let Some(cells) = tables.words_mut(table).get_mut(start, values.len()) else { return false };
         cells.copy_from_slice(values);
-        drop(tables);
         self.tell(|| Change::by_program(table, start, Values::Registers(values.to_vec())));
         true
     }
@@ -395,7 +394,6 @@ impl MemoryDevice {
         let mut tables = self.tables();
         let Some(cells) = tables.bits_mut(table).get_mut(start, values.len()) else { return false };
         cells.copy_from_slice(values);
-        drop(tables);
         self.tell(|| Change::by_program(table, start, Values::Bits(values.to_vec())));
         true
     }
@@ -405,6 +403,7 @@ impl MemoryDevice {
         self.tables().queues.entry(address).or_default().push(register);
     }
 
+    /// To be called under the lock, so that changes are told in the order in which they are made.
     fn tell(&self, change: impl FnOnce() -> Change) {
         if self.shared.changes.receiver_count() != 0 {
             // All receivers may have gone in between.
@@ -440,7 +439,6 @@ impl MemoryDevice {
         }
         values.copy_to(cells);
         then(&tables)?;
-        // Told under the lock, so that changes are told in the order in which they are made.
         self.tell(change);
         Ok(())
     }
