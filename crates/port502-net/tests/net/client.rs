@@ -4,6 +4,7 @@ mod answers;
 mod connecting;
 mod given_up;
 mod restarts;
+mod units;
 
 use std::time::Duration;
 

@@ -14,6 +14,7 @@ mod client;
 mod clock;
 mod conformance;
 mod fake;
+mod faults;
 mod link;
 mod memory;
 mod random;

@@ -146,7 +146,7 @@ async fn narrow(address: std::net::SocketAddr) -> TcpStream {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_its_answers_slowly_is_served_to_the_end() {
     let _clock = clock::stop();
-    const REQUESTS: u16 = 12_000;
+    const REQUESTS: u16 = 10_000;
     let (options, mut events) = observed();
     let frame = options.limits.frame;
     let stream = narrow(serve(super::Pattern, options)).await;
