@@ -33,6 +33,9 @@ pub const FILES_MAX: usize = 64;
 /// Changes that a slow listener may fall behind before it is told how many it missed.
 pub const CHANGES_MAX: usize = 1024;
 
+/// Registers that a queue holds, at most. A client can read it only while it holds no more than 31.
+pub const QUEUE_MAX: usize = 1024;
+
 /// The highest count of a queue, function 24.
 const FIFO_MAX: usize = 31;
 
@@ -235,10 +238,10 @@ impl Builder {
 
     /// A queue at `address`, the oldest register first. Where there is none, the holding register at the
     /// address counts those that follow it, as the queue is laid out in the devices that the function was
-    /// made for.
+    /// made for. At most [`QUEUE_MAX`] registers are kept.
     #[must_use]
     pub fn queue(mut self, address: u16, registers: &[u16]) -> Self {
-        self.tables.queues.insert(address, registers.to_vec());
+        self.tables.queues.insert(address, registers.iter().copied().take(QUEUE_MAX).collect());
         self
     }
 
@@ -277,8 +280,8 @@ impl Builder {
         self
     }
 
-    /// Is asked before a client's write is carried out, and may refuse it. It must not call back into the
-    /// device.
+    /// Is asked before a client's write to one of the four tables is carried out, and may refuse it; not about
+    /// file records, function 21. It must not call back into the device.
     #[must_use]
     pub fn on_write(
         mut self,
@@ -398,9 +401,22 @@ impl MemoryDevice {
         true
     }
 
-    /// Appends to the queue at `address`, making it when there is none.
-    pub fn push_queue(&self, address: u16, register: u16) {
-        self.tables().queues.entry(address).or_default().push(register);
+    /// Appends to the queue at `address`, making it when there is none. `false` when it is full, at [`QUEUE_MAX`].
+    pub fn push_queue(&self, address: u16, register: u16) -> bool {
+        let mut tables = self.tables();
+        let queue = tables.queues.entry(address).or_default();
+        let fits = queue.len() < QUEUE_MAX;
+        if fits {
+            queue.push(register);
+        }
+        fits
+    }
+
+    /// Takes the oldest register out of the queue at `address`; function 24 only looks.
+    pub fn pop_queue(&self, address: u16) -> Option<u16> {
+        let mut tables = self.tables();
+        let queue = tables.queues.get_mut(&address).filter(|queue| !queue.is_empty())?;
+        Some(queue.remove(0))
     }
 
     /// To be called under the lock, so that changes are told in the order in which they are made.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering::SeqCst};
 
 use port502_net::client::{Client, Options};
-use port502_net::memory::{CHANGES_MAX, Change, FILES_MAX, MemoryDevice, Values};
+use port502_net::memory::{CHANGES_MAX, Change, FILES_MAX, MemoryDevice, QUEUE_MAX, Values};
 use port502_net::server::{self, Context, Device, Reply};
 use port502_wire::{ExceptionCode, FileRead, FileWrite, FunctionCode, PDU_MAX, Registers, Table, UnitId};
 use proptest::prelude::*;
@@ -237,6 +237,23 @@ async fn files_are_limited() {
     unit.write_file_record(&[FileWrite { file: 1, record: 9_999, registers }]).await.unwrap();
     let runs = [FileRead { file: 1, record: 9_999, length: 1 }, FileRead { file: 64, record: 0, length: 2 }];
     assert_eq!(unit.read_file_record(&runs).await.unwrap(), [vec![0xABCD], vec![0xABCD, 0]]);
+}
+
+#[test]
+fn a_queue_fills_and_empties() {
+    let device = MemoryDevice::builder().build();
+    assert_eq!(device.pop_queue(5), None);
+    assert_eq!(ask(&device, &hex("18 0005")), hex("98 02"));
+    for value in 0..QUEUE_MAX as u16 {
+        assert!(device.push_queue(5, value));
+        let answer = ask(&device, &hex("18 0005"));
+        assert_eq!(answer[0], if value < 31 { 0x18 } else { 0x98 }, "{} queued", value + 1);
+    }
+    assert!(!device.push_queue(5, 0));
+    for value in 0..QUEUE_MAX as u16 {
+        assert_eq!(device.pop_queue(5), Some(value));
+    }
+    assert_eq!((device.pop_queue(5), ask(&device, &hex("18 0005"))), (None, hex("18 0002 0000")));
 }
 
 #[test]

@@ -125,7 +125,7 @@ async fn what_cannot_be_asked_is_not_sent() {
 async fn everything_against_the_device_in_memory() {
     let long = [0xEE; 200];
     let device = MemoryDevice::full_builder().object(3, "http").object(0x80, long).object(0x81, long).build();
-    device.push_queue(500, 17);
+    assert!(device.push_queue(500, 17));
     let address = serve(device, server::Options::default());
     let client = Client::connect(address.to_string().parse().unwrap(), options()).await.unwrap();
     let unit = client.unit(1);

@@ -586,7 +586,7 @@ fn queues() -> MemoryDevice {
         .queue(0xFFFF, &numbers[..2])
         .registers(Table::HoldingRegisters, 0, &[9; 3])
         .build();
-    device.push_queue(1, 0xABCD);
+    assert!(device.push_queue(1, 0xABCD));
     device
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use port502_net::memory::MemoryDevice;
-use port502_net::server::{Closed, Event, Refusal};
+use port502_net::server::{Closed, Event, Refusal, Server};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{Slow, observed};
@@ -198,4 +198,26 @@ async fn two_thousand_idle_connections_leave_the_others_served() {
         assert!(ask(client).await);
     }
     assert!(events.0.try_recv().is_err(), "more were closed than were too many");
+}
+
+/// One socket for both families: a client of the older one is known by its own address, not by its mapped one.
+#[tokio::test]
+async fn both_families_on_one_socket() {
+    let (mut options, mut events) = observed();
+    options.allowed = vec!["127.0.0.0/8".parse().unwrap()];
+    let Ok(server) = Server::bind(&"tcp://[::]:0".parse().unwrap(), options) else {
+        eprintln!("skipped: there is no IPv6 here");
+        return;
+    };
+    let port = server.local_addr().port();
+    tokio::spawn(server.run(MemoryDevice::full()));
+    let mut friend = Mbap::connect(SocketAddr::from(([127, 0, 0, 1], port))).await;
+    assert!(ask(&mut friend).await);
+    let peer = friend.stream.local_addr().unwrap();
+    assert_eq!(events.next().await, Event::Opened { peer });
+    if let Ok(stranger) = TcpStream::connect((std::net::Ipv6Addr::LOCALHOST, port)).await {
+        let peer = stranger.local_addr().unwrap();
+        assert!(Mbap::new(stranger).is_closed_by_peer().await);
+        assert_eq!(events.next().await, Event::Refused { peer, why: Refusal::NotAllowed });
+    }
 }
