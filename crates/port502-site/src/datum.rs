@@ -6,6 +6,7 @@ use core::ops::Range;
 use port502_wire::value::{self, DecodeError, EncodeError, TextLength, Value, ValueType};
 
 use crate::Point;
+use crate::excerpt::excerpt;
 
 /// One value of a point.
 #[derive(Clone, PartialEq, Debug)]
@@ -289,7 +290,7 @@ impl fmt::Display for Datum {
 impl fmt::Display for ValueError {
     /// What is wrong, and what to try.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = &self.word;
+        let word = excerpt(&self.word);
         match &self.fault {
             ValueFault::Number { value_type } => {
                 write!(f, "\"{word}\" is not a number")?;
@@ -303,7 +304,7 @@ impl fmt::Display for ValueError {
             ValueFault::Encode(EncodeError::OutOfRange { value_type }) => match value_type.limits() {
                 Some((min, max)) => {
                     write!(f, "{word} is not within {min} to {max}, which is what {value_type} holds")?;
-                    wider(word).map_or(Ok(()), |wider| write!(f, "; {wider} would hold it"))
+                    wider(&self.word).map_or(Ok(()), |wider| write!(f, "; {wider} would hold it"))
                 }
                 None => write!(f, "{word} is too large for {value_type}"),
             },

@@ -21,6 +21,7 @@
 
 pub mod datum;
 pub mod duration;
+mod excerpt;
 mod nearest;
 pub mod point;
 pub mod read_plan;

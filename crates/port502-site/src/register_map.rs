@@ -20,6 +20,7 @@ use core::fmt::Write as _;
 use port502_wire::Table;
 use port502_wire::value::{Order, UnknownType, ValueType};
 
+use crate::excerpt::excerpt;
 use crate::point::{nearest_table, nearest_type, number, table};
 use crate::{Cells, Point, nearest};
 
@@ -82,6 +83,8 @@ pub struct MapError {
 pub enum MapFault {
     /// There is no header, or nothing but it.
     Empty,
+    /// The first line has no column that is known, nor any that was perhaps meant: it is no header.
+    Header,
     /// The header lacks `table` or `address`.
     ColumnMissing {
         /// The column.
@@ -297,6 +300,11 @@ fn overlay(cells: &mut Cells, offset: usize, new: &Cells) {
 /// Which field of a record is which column.
 fn header_columns(header: &Record, errors: &mut Vec<MapError>) -> [Option<usize>; COLUMNS.len()] {
     let mut columns = [None; COLUMNS.len()];
+    let text = || header.fields.iter().map(|field| field.text.as_str()).collect::<Vec<_>>().join(",");
+    if header.fields.iter().all(|field| nearest(&field.text, COLUMNS).is_none()) {
+        errors.push(header.wrong(MapFault::Header, &text()));
+        return columns;
+    }
     for (index, field) in header.fields.iter().enumerate() {
         let spelled = |name: &&str| name.eq_ignore_ascii_case(&field.text);
         match COLUMNS.iter().position(spelled).and_then(|at| columns.get_mut(at)) {
@@ -307,8 +315,7 @@ fn header_columns(header: &Record, errors: &mut Vec<MapError>) -> [Option<usize>
     }
     for (column, place) in COLUMNS.iter().zip(columns).take(2) {
         if place.is_none() {
-            let text: Vec<&str> = header.fields.iter().map(|field| field.text.as_str()).collect();
-            errors.push(header.wrong(MapFault::ColumnMissing { column }, &text.join(",")));
+            errors.push(header.wrong(MapFault::ColumnMissing { column }, &text()));
         }
     }
     columns
@@ -647,7 +654,7 @@ impl fmt::Display for Access {
 impl fmt::Display for MapError {
     /// `line:column: what is wrong; what to try`, to be put behind the name of the file and a colon.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = &self.text;
+        let text = excerpt(&self.text);
         let meant = |f: &mut fmt::Formatter<'_>, nearest: &Option<&str>, all: &str| match nearest {
             Some(nearest) => write!(f, "; did you mean {nearest}?"),
             None => write!(f, "; {all}"),
@@ -657,6 +664,9 @@ impl fmt::Display for MapError {
             MapFault::Empty => f.write_str(
                 "the map is empty; it begins with the line table,address and has a row for each point",
             ),
+            MapFault::Header => {
+                write!(f, "\"{text}\" names no column; the first line of a map does, as table,address,type")
+            }
             MapFault::ColumnMissing { column } => {
                 write!(
                     f,
@@ -808,11 +818,12 @@ mod tests {
         );
         refuse(
             "holding,100\n",
+            &["1:1: \"holding,100\" names no column; the first line of a map does, as table,address,type"],
+        );
+        refuse(
+            &format!("%PDF-1.7{}\n", " no map at all".repeat(99)),
             &[
-                "1:1: \"holding\" is not a column; there are table, address, type, order, count, value, name, unit and access",
-                "1:1: the header \"holding,100\" has no column table; the first line names the columns, as table,address,type",
-                "1:1: the header \"holding,100\" has no column address; the first line names the columns, as table,address,type",
-                "1:9: \"100\" is not a column; there are table, address, type, order, count, value, name, unit and access",
+                "1:1: \"%PDF-1.7 no map at all no map at all no map a...\" names no column; the first line of a map does, as table,address,type",
             ],
         );
     }
