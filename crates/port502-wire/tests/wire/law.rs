@@ -274,9 +274,11 @@ impl From<serial::Received<'_>> for Heard {
 
 /// However an RTU stream is cut, the frames are the same; they stand in it, and every byte is accounted for.
 ///
-/// The second byte says after how many bytes the line goes quiet: 0 for not before the end.
+/// The second byte says after how many bytes the line goes quiet: 0 for not before the end. With the highest bit of
+/// the first byte the stream is made of runs, as no fuzzer guesses a CRC.
 pub fn rtu(input: &[u8]) {
     let [steer, burst, stream @ ..] = input else { return };
+    let stream = &if *steer >= 0x80 { checked_runs(stream) } else { stream.to_vec() };
     let burst = if *burst == 0 { usize::MAX } else { usize::from(*burst) };
     for hears in [rtu::Hears::Requests, rtu::Hears::Responses, rtu::Hears::Both] {
         let bursts: Vec<&[u8]> = stream.chunks(burst).collect();
@@ -295,6 +297,20 @@ pub fn rtu(input: &[u8]) {
             },
         );
     }
+}
+
+/// A length byte and so many bytes each; where the length is even, their CRC is put behind them.
+fn checked_runs(mut rest: &[u8]) -> Vec<u8> {
+    let mut stream = Vec::new();
+    while let Some((len, tail)) = rest.split_first() {
+        let (run, tail) = tail.split_at(tail.len().min(usize::from(*len)));
+        stream.extend_from_slice(run);
+        if len % 2 == 0 {
+            stream.extend(rtu::crc16(run).to_le_bytes());
+        }
+        rest = tail;
+    }
+    stream
 }
 
 /// What is heard in bursts, the line quiet after each.
