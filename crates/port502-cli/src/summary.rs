@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use crate::output::counted;
+
 /// The median is that of so many answers, the last ones: a poll may run for months.
 const LATENCIES_MAX: usize = 100_000;
 
@@ -33,8 +35,7 @@ impl Summary {
 
     /// Requests and errors alone.
     pub(crate) fn counts(&self) -> String {
-        let s = |count: u64| if count == 1 { "" } else { "s" };
-        format!("{} request{}, {} error{}", self.requests, s(self.requests), self.errors, s(self.errors))
+        format!("{}, {}", counted(self.requests, "request"), counted(self.errors, "error"))
     }
 
     fn median(&self) -> Option<Duration> {

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long = "for", value_name = "D", default_value = "5s", value_parser = super::duration)]
     duration: Duration,
     /// End after so many requests in all, if that comes first.
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', long, value_name = "N", value_parser = super::times)]
     requests: Option<u64>,
     /// One JSON object.
     #[arg(long)]

@@ -23,6 +23,11 @@ pub(crate) fn unit_id(text: &str) -> Result<UnitId, String> {
     number.map(UnitId).ok_or_else(|| "want a unit id from 0 to 255".to_owned())
 }
 
+/// How often, as an argument.
+pub(crate) fn times(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|times| *times != 0).ok_or_else(|| "want a count of 1 or more".to_owned())
+}
+
 /// A duration as an argument.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     port502_site::duration::parse(text).map_err(|error| error.to_string())

@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long = "for", value_name = "D", value_parser = super::duration)]
     duration: Option<Duration>,
     /// End after so many rounds.
-    #[arg(short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', value_name = "N", value_parser = super::times)]
     times: Option<u64>,
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "D", value_parser = super::duration)]
     every: Option<Duration>,
     /// Read so many times; without --every one after the other.
-    #[arg(short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', value_name = "N", value_parser = super::times)]
     times: Option<u64>,
 }
 

@@ -20,6 +20,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::broadcast;
 
 use crate::failure::{Exit, Failure};
+use crate::output::counted;
 use crate::signal;
 
 /// Serve a Modbus device from memory
@@ -30,7 +31,7 @@ use crate::signal;
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Where to listen; more than once for several places. Port 0 lets the system choose. [default:
-    /// tcp://127.0.0.1:502, or port 1502 where 502 is not permitted]
+    /// tcp://127.0.0.1:502, or port 1502 where that cannot be had]
     #[arg(long, value_name = "URL")]
     listen: Vec<Target>,
     /// The device's addresses and first values, as CSV: table,address and optionally
@@ -40,7 +41,7 @@ pub(crate) struct Args {
     /// full: all addresses, zeros. bench: holding register a holds a XOR 0xA5C3.
     #[arg(long, value_enum, default_value_t = Preset::Full)]
     preset: Preset,
-    /// Serve this unit id only; more than once for several.
+    /// Serve this unit id only; more than once for several ids.
     #[arg(long, value_name = "N", value_parser = super::unit_id)]
     unit: Vec<UnitId>,
     /// Misbehave: delay=200ms,drop=1%,exception=6@holding:10,wrong-tid=0.1%,dribble
@@ -50,10 +51,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Connections at once; one more closes the one that has been idle for longest.
-    #[arg(long, value_name = "N", default_value_t = 2048)]
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = connections)]
     connections: usize,
     /// Close connections that have been silent for so long.
-    #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = idle)]
     idle: Duration,
     /// Networks that clients may come from, as 10.20.0.0/24; more than once for several. [default: all]
     #[arg(long, value_name = "NETWORK", value_parser = network)]
@@ -72,6 +73,19 @@ enum Preset {
     Bench,
 }
 
+fn connections(text: &str) -> Result<usize, String> {
+    super::times(text).map(|count| usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+fn idle(text: &str) -> Result<Duration, String> {
+    match super::duration(text)? {
+        Duration::ZERO => {
+            Err("every client would be closed at once; write 300s, or 365d for those that keep silent".into())
+        }
+        idle => Ok(idle),
+    }
+}
+
 /// A network in CIDR notation, or one address.
 fn network(text: &str) -> Result<ipnet::IpNet, String> {
     let address = || text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from);
@@ -81,6 +95,10 @@ fn network(text: &str) -> Result<ipnet::IpNet, String> {
 }
 
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
+    let mut units = args.unit.iter().enumerate();
+    if let Some((_, unit)) = units.find(|(at, unit)| args.unit.iter().take(*at).any(|other| other == *unit)) {
+        return Err(Failure::usage(format!("--unit {unit} stands there twice; remove one")));
+    }
     let map = args.map.as_deref().map(read_map).transpose()?;
     super::raise_file_limit();
     let cannot = |error: io::Error| Failure::other(format!("cannot start: {error}"));
@@ -138,11 +156,7 @@ async fn serve(args: Args, map: Option<RegisterMap>, timekeeper: Handle) -> Resu
     let mut options = options(&args, &log, &requests);
     options.timekeeper = Some(timekeeper);
     let servers = bind_all(&args.listen, &options)?;
-    for server in &servers {
-        // The first line on stdout is where to connect to: scripts wait for it.
-        writeln!(io::stdout(), "listening on tcp://{}", server.local_addr())?;
-    }
-    io::stdout().flush()?;
+    introduce(&args, map.as_ref(), &servers)?;
     let units = if args.unit.is_empty() {
         vec![(None, device(args.preset, map.as_ref()))]
     } else {
@@ -165,9 +179,47 @@ async fn serve(args: Args, map: Option<RegisterMap>, timekeeper: Handle) -> Resu
     }
     log.finish();
     if !args.quiet {
-        writeln!(io::stderr(), "served {} requests", requests.load(Relaxed))?;
+        super::eprintln_quietly(&format!("served {}", counted(requests.load(Relaxed), "request")));
     }
     Ok(())
+}
+
+/// Says where it listens, and then what it serves.
+fn introduce(args: &Args, map: Option<&RegisterMap>, servers: &[Server]) -> Result<(), Failure> {
+    let mut text = String::new();
+    for server in servers {
+        // The first line on stdout is where to connect to: scripts wait for it.
+        text.push_str(&format!("listening on tcp://{}\n", server.local_addr()));
+    }
+    if !args.quiet {
+        text.push_str(&serves(args, map));
+        text.push('\n');
+    }
+    // At once: a script that has read its line may close the pipe, which does not end a server.
+    let mut stdout = io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// `serving every unit id: all addresses, zeros`.
+fn serves(args: &Args, map: Option<&RegisterMap>) -> String {
+    let units: Vec<String> = args.unit.iter().map(UnitId::to_string).collect();
+    let who = match units.as_slice() {
+        [] => "every unit id".to_owned(),
+        [one] => format!("unit {one}"),
+        [all @ .., last] => format!("units {} and {last}, each on its own", all.join(", ")),
+    };
+    let what = match (map, &args.map, args.preset) {
+        (Some(map), Some(path), _) => {
+            format!("{} of {}", counted(map.entries().len() as u64, "point"), path.display())
+        }
+        (.., Preset::Full) => "all addresses, zeros".to_owned(),
+        (.., Preset::Bench) => "all addresses, the pattern in the holding registers".to_owned(),
+    };
+    let faults = if args.fault.is_some() { ", with faults" } else { "" };
+    format!("serving {who}: {what}{faults}")
 }
 
 fn options(args: &Args, log: &Arc<Log>, requests: &Arc<AtomicU64>) -> Options {
@@ -181,7 +233,7 @@ fn options(args: &Args, log: &Arc<Log>, requests: &Arc<AtomicU64>) -> Options {
         Event::Refused { peer, why } => log.line(format_args!("client {peer} refused: {why}")),
         Event::Closed { peer, why, requests: count } => {
             requests.fetch_add(count, Relaxed);
-            log.line(format_args!("client {peer} {why}, {count} requests"));
+            log.line(format_args!("client {peer} {why}, {}", counted(count, "request")));
         }
     }));
     options
@@ -236,10 +288,16 @@ fn bind_all(listen: &[Target], options: &Options) -> Result<Vec<Server>, Failure
         return listen.iter().map(bind).collect();
     }
     let target = |text: &str| text.parse::<Target>().map_err(|error| Failure::other(error.to_string()));
-    match Server::bind(&target(HOME)?, options.clone()) {
-        Ok(server) => Ok(vec![server]),
-        Err(_) => Ok(vec![bind(&target(PERMITTED)?)?]),
-    }
+    let home = match Server::bind(&target(HOME)?, options.clone()) {
+        Ok(server) => return Ok(vec![server]),
+        Err(error) => format!("{HOME}: {error}"),
+    };
+    let server = bind(&target(PERMITTED)?).map_err(|mut failure| {
+        failure.message.push_str(&format!("; nor on {home}; say where with --listen"));
+        failure
+    })?;
+    super::eprintln_quietly(&format!("port502: not on {home}; listening on port 1502 instead"));
+    Ok(vec![server])
 }
 
 async fn show_changes(mut changes: broadcast::Receiver<Change>, log: Arc<Log>) {
@@ -247,7 +305,7 @@ async fn show_changes(mut changes: broadcast::Receiver<Change>, log: Arc<Log>) {
         match changes.recv().await {
             Ok(change) => show_change(&change, &log),
             Err(broadcast::error::RecvError::Lagged(missed)) => {
-                log.line(format_args!("{missed} writes came too fast to be shown"));
+                log.line(format_args!("{} came too fast to be shown", counted(missed, "write")));
             }
             Err(broadcast::error::RecvError::Closed) => return,
         }
@@ -306,7 +364,9 @@ impl Log {
         let Some(lines) = &self.lines else { return };
         let missed = self.missed.swap(0, Relaxed);
         if missed != 0
-            && lines.try_send(Line::Text(format!("{missed} lines came too fast to be shown"))).is_err()
+            && lines
+                .try_send(Line::Text(format!("{} came too fast to be shown", counted(missed, "line"))))
+                .is_err()
         {
             self.missed.fetch_add(missed, Relaxed);
         }

@@ -12,7 +12,7 @@ use port502_wire::{FunctionCode, Request, UnitId, ascii, rtu};
 
 use crate::device::{self, Connection, Device};
 use crate::failure::Failure;
-use crate::output::{place, raw, shown};
+use crate::output::{counted, place, raw, shown};
 use crate::reading::{self, Reader};
 
 /// Write values
@@ -245,12 +245,8 @@ async fn verify(args: &Args, device: &mut Device) -> Result<(), Failure> {
         }
     }
     if failures.is_empty() {
-        let count = readings.len();
-        writeln!(
-            io::stdout(),
-            "verified: {count} value{} read back as written",
-            if count == 1 { "" } else { "s" }
-        )?;
+        let values = counted(readings.len() as u64, "value");
+        writeln!(io::stdout(), "verified: {values} read back as written")?;
         return Ok(());
     }
     Err(Failure::list(crate::failure::Exit::Other, failures))

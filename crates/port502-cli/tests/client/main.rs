@@ -5,6 +5,7 @@
 mod identify;
 mod poll;
 mod read;
+mod serve;
 mod support;
 mod usage;
 mod write;

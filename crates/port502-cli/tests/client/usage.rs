@@ -20,8 +20,8 @@ fn bad_input_is_one_line_that_says_what_to_try() {
         // Targets
         (
             &["read", "tpc://plc", "h:0"],
-            "invalid value 'tpc://plc' for '<TARGET>': `tpc` is not a link: use one of tcp:// tls:// udp:// rtu:// \
-             ascii:// rtu+tcp:// ascii+tcp:// rtu+udp://",
+            "invalid value 'tpc://plc' for '<TARGET>': `tpc` is not a link: use tcp:// (tls, udp, rtu, \
+             ascii, rtu+tcp, ascii+tcp, rtu+udp are planned)",
         ),
         (
             &["read", "plc:99999", "h:0"],
@@ -98,6 +98,20 @@ fn bad_input_is_one_line_that_says_what_to_try() {
             &["poll", NOBODY, "h:0"],
             "poll: the output is not a terminal, and it would never end; say when with -n N or --for D, or use \
              `port502 read --every`",
+        ),
+        (&["read", NOBODY, "h:0", "-n", "0"], "invalid value '0' for '-n <N>': want a count of 1 or more"),
+        (
+            &["serve", "--idle", "0"],
+            "invalid value '0' for '--idle <DURATION>': every client would be closed at once; write 300s, or 365d for \
+             those that keep silent",
+        ),
+        (
+            &["serve", "--connections", "0"],
+            "invalid value '0' for '--connections <N>': want a count of 1 or more",
+        ),
+        (
+            &["serve", "--unit", "1", "--unit", "2", "--unit", "0x1"],
+            "--unit 1 stands there twice; remove one",
         ),
         (
             &["completions", "fsh"],

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::capture::{Connection, Outcome, Report};
 use super::lines::Clock;
+use crate::output::counted;
 
 /// So many clients, and as many servers, are told by address; a scan of a whole network must not fill memory.
 const PEERS_MAX: usize = 1000;
@@ -161,7 +162,7 @@ impl Summary {
     /// The table.
     pub(super) fn write_text(&self, file: &str, outcome: &Outcome, mut out: impl Write) -> io::Result<()> {
         let counters = &outcome.counters;
-        writeln!(out, "capture      {file}: {} packets", counters.packets)?;
+        writeln!(out, "capture      {file}: {}", counted(counters.packets, "packet"))?;
         if let (Some(first), Some(last)) = (self.first, self.last) {
             let seconds = last.since(first).as_secs_f64();
             let (first, last) = (self.clock.print(first), self.clock.print(last));
@@ -189,7 +190,8 @@ impl Summary {
             let mut busiest: Vec<_> = peers.requests.iter().collect();
             busiest.sort_by_key(|(_, requests)| std::cmp::Reverse(**requests));
             for (address, requests) in busiest.iter().take(PEERS_SHOWN) {
-                writeln!(out, "  {requests:>9}  requests {preposition} {address}")?;
+                let s = if **requests == 1 { "" } else { "s" };
+                writeln!(out, "  {requests:>9}  request{s} {preposition} {address}")?;
             }
             if busiest.len() > PEERS_SHOWN {
                 writeln!(out, "             and {} others", busiest.len() - PEERS_SHOWN)?;

@@ -1,0 +1,79 @@
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use super::support::{command, port502};
+
+/// The first lines of a server, which is then ended.
+fn says(args: &[&str], lines: usize) -> Vec<String> {
+    let mut child = command(&[&["serve", "--listen", "tcp://127.0.0.1:0"], args].concat())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap()).lines().take(lines);
+    let out = out.map(Result::unwrap).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    out
+}
+
+#[test]
+fn it_says_where_it_listens_and_what_it_serves() {
+    for (args, want) in [
+        (&[][..], "serving every unit id: all addresses, zeros"),
+        (
+            &["--preset", "bench"],
+            "serving every unit id: all addresses, the pattern in the holding registers",
+        ),
+        (&["--unit", "3", "--fault", "dribble"], "serving unit 3: all addresses, zeros, with faults"),
+        (
+            &["--unit", "1", "--unit", "2", "--unit", "9"],
+            "serving units 1, 2 and 9, each on its own: all addresses, zeros",
+        ),
+    ] {
+        let lines = says(args, 2);
+        assert!(lines[0].starts_with("listening on tcp://127.0.0.1:"), "{lines:?}");
+        assert_eq!(lines[1], want);
+    }
+    assert_eq!(says(&["--listen", "tcp://127.0.0.1:0"], 3)[2], "serving every unit id: all addresses, zeros");
+}
+
+/// As a supervisor starts it, or a script that looks at its first line only.
+#[cfg(unix)]
+#[test]
+fn nothing_to_read_from_and_nobody_who_listens_end_nothing() {
+    let closed = "exec \"$0\" \"$@\" <&- >&- 2>&-";
+    for (script, leaves) in [(closed, false), ("exec \"$0\" \"$@\"", true)] {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let mut server = Command::new("sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_port502"), "serve", "--listen", &free])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        if leaves {
+            drop(server.stdout.take());
+        }
+        // Until it listens nobody answers; then reading works, and again after it had a line to say.
+        let first = (0..500).map(|_| port502(&["read", &free, "h:0"])).find(|ran| ran.code != 3);
+        assert_eq!(first.map(|ran| ran.code), Some(0), "{script}");
+        assert_eq!(port502(&["read", &free, "h:0"]).code, 0, "{script}");
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn counts_are_written_as_people_do() {
+    let mut child = command(&["serve", "--listen", "tcp://127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let target = lines.next().unwrap().replace("listening on ", "");
+    assert_eq!(port502(&["read", &target, "h:0"]).code, 0);
+    assert!(lines.any(|line| line.ends_with(" closed by the client, 1 request")));
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "served 1 request\n");
+}
