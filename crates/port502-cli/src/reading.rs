@@ -85,8 +85,8 @@ impl Reader {
         &self.values
     }
 
-    /// Asks for everything once. What was read together and refused is asked for one by one, then and from
-    /// then on.
+    /// Asks for everything once. What was read together and refused is asked for one by one; from then on too,
+    /// where that is how the device is.
     pub(crate) async fn read(&mut self, device: &mut Device) -> Vec<Reading> {
         let mut readings: Vec<Option<Reading>> = vec![None; self.values.len()];
         let mut blocks = Vec::with_capacity(self.blocks.len());
@@ -99,11 +99,17 @@ impl Reader {
             }
             let result = device.read(block.table, block.start, block.count).await;
             match &result {
-                Err(error) if block.parts.len() > 1 && may_be_one_point(error) => {
-                    for block in alone(&block) {
-                        let result = device.read(block.table, block.start, block.count).await;
-                        self.take(&mut readings, &block, result.as_ref());
-                        blocks.push(block);
+                Err(Error::Exception { code, .. }) if block.parts.len() > 1 && may_be_one_point(*code) => {
+                    let parts: Vec<ReadBlock> = alone(&block).collect();
+                    for part in &parts {
+                        let result = device.read(part.table, part.start, part.count).await;
+                        self.take(&mut readings, part, result.as_ref());
+                    }
+                    // What the device can do at another time is asked for together then.
+                    if is_for_good(*code) {
+                        blocks.extend(parts)
+                    } else {
+                        blocks.push(block)
                     }
                     continue;
                 }
@@ -143,10 +149,16 @@ impl Reader {
     }
 }
 
-/// Whether the refusal of many may come from one of them, or from their number.
-fn may_be_one_point(error: &Error) -> bool {
-    use ExceptionCode::{IllegalDataAddress, IllegalDataValue};
-    matches!(error, Error::Exception { code: IllegalDataAddress | IllegalDataValue, .. })
+/// Whether the refusal of many may come from one of them, or from their number. Function and unit are the same for
+/// each: a device that is not there behind its gateway would only be waited for again and again.
+fn may_be_one_point(code: ExceptionCode) -> bool {
+    use ExceptionCode::{GatewayPathUnavailable, GatewayTargetFailedToRespond, IllegalFunction};
+    !matches!(code, IllegalFunction | GatewayPathUnavailable | GatewayTargetFailedToRespond)
+}
+
+/// Whether the same request will always be refused.
+fn is_for_good(code: ExceptionCode) -> bool {
+    matches!(code, ExceptionCode::IllegalDataAddress | ExceptionCode::IllegalDataValue)
 }
 
 /// A request for each part of a block.

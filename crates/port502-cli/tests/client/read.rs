@@ -56,6 +56,28 @@ holding:101:bcd16  40102      digit 3 is 0xA, which is not decimal
 }
 
 #[test]
+fn a_neighbour_with_any_exception_hides_nobody() {
+    let served = serve_with("holding,9,,,3,\"1,2,3\"\n", &["--fault", "exception=6@holding:10"]);
+    let ran = port502(&["read", &served.target, "h:9", "h:10", "h:11", "-n", "2"]);
+    let rows = "TIME  holding:9   40010      1      0001\n\
+                TIME  holding:10  40011      exception 06 server device busy\n\
+                TIME  holding:11  40012      3      0003\n";
+    assert_eq!(
+        without_times(&ran.out),
+        format!("TIME                      POINT       REFERENCE  VALUE  RAW\n{rows}{rows}")
+    );
+    // Busy now is not busy for ever: the second round asks for all three together again.
+    assert!(ran.err.starts_with("8 requests, 4 errors, "), "{ran:?}");
+}
+
+#[test]
+fn a_unit_that_is_not_there_is_asked_once() {
+    let served = serve_with(MAP, &["--unit", "3"]);
+    let ran = port502(&["read", &served.target, "h:102", "h:103", "-n", "2"]);
+    assert!(ran.err.starts_with("2 requests, 2 errors, "), "{ran:?}");
+}
+
+#[test]
 fn what_is_not_of_its_type_is_told() {
     let served = serve(MAP);
     port502(&["read", &served.target, "h:101:bcd16"]).fails(
