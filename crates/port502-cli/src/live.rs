@@ -38,7 +38,7 @@ impl Live {
     pub(crate) fn draw(&mut self, device: &Device, every: Duration, readings: &[Reading]) -> io::Result<()> {
         let (width, height) =
             terminal_size::terminal_size().map_or((80, 24), |(w, h)| (w.0.into(), h.0.into()));
-        let lines = self.lines(Instant::now(), readings);
+        let lines = self.lines(Instant::now(), every, readings);
         let every = port502_site::duration::display(every);
         let mut text = String::new();
         if self.drawn > 0 {
@@ -69,7 +69,9 @@ impl Live {
     }
 
     /// The lines, each with whether it is highlighted.
-    fn lines(&mut self, now: Instant, readings: &[Reading]) -> Vec<(String, bool)> {
+    fn lines(&mut self, now: Instant, every: Duration, readings: &[Reading]) -> Vec<(String, bool)> {
+        // Whole seconds are shown, of values that should have come anew since.
+        let stale = (2 * every).max(Duration::from_secs(1));
         let name = if self.names.is_empty() { "" } else { "NAME" };
         let mut cells =
             vec![["", name, "POINT", "REFERENCE", "VALUE", "AGE", "CHANGES", "ERROR"].map(str::to_owned)];
@@ -88,8 +90,8 @@ impl Live {
                 Err(problem) => no_controls(&problem.to_string()),
             };
             let age = row.good.map_or("never".to_owned(), |good| {
-                // Whole seconds: it says whether a value is stale, not how long the last request took.
-                format!("{}s", now.saturating_duration_since(good).as_secs())
+                let age = now.saturating_duration_since(good);
+                if age < stale { String::new() } else { format!("{}s", age.as_secs()) }
             });
             let mark = if changed { "*" } else { "" };
             let (point, reference) = (reading.point.to_string(), reading.point.reference());
@@ -142,7 +144,8 @@ mod tests {
         let mut live = Live::new(1, Vec::new(), false);
         let start = Instant::now();
         let mut at = |secs, result| {
-            let lines = live.lines(start + Duration::from_secs(secs), &[reading(result)]);
+            let every = Duration::from_secs(1);
+            let lines = live.lines(start + Duration::from_secs(secs), every, &[reading(result)]);
             (lines[1].0.split_whitespace().collect::<Vec<_>>().join(" "), lines[1].1)
         };
         let refused = || {
@@ -151,9 +154,11 @@ mod tests {
         };
         let error = "exception 06 server device busy";
         assert_eq!(at(0, refused()), (format!("holding:100 40101 never 0 {error}"), false));
-        assert_eq!(at(1, Ok(7)), ("holding:100 40101 7 0s 0".into(), false));
-        assert_eq!(at(2, Ok(7)), ("holding:100 40101 7 0s 0".into(), false));
-        assert_eq!(at(3, Ok(8)), ("* holding:100 40101 8 0s 1".into(), true));
+        assert_eq!(at(1, Ok(7)), ("holding:100 40101 7 0".into(), false));
+        assert_eq!(at(2, Ok(7)), ("holding:100 40101 7 0".into(), false));
+        assert_eq!(at(3, Ok(8)), ("* holding:100 40101 8 1".into(), true));
+        assert_eq!(at(4, refused()), (format!("holding:100 40101 8 1 {error}"), false));
+        assert_eq!(at(5, refused()), (format!("holding:100 40101 8 2s 1 {error}"), false));
         assert_eq!(at(9, refused()), (format!("holding:100 40101 8 6s 1 {error}"), false));
     }
 }

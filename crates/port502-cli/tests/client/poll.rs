@@ -71,8 +71,8 @@ fn a_table_that_is_drawn_over_itself() {
         lines[1..],
         [
             "  POINT      REFERENCE  VALUE  AGE    CHANGES  ERROR",
-            "  holding:0  40001      7      0s     0",
-            "  holding:1  40002      7      0s     0",
+            "  holding:0  40001      7             0",
+            "  holding:1  40002      7             0",
             "  coil:5     00006             never  0        exception 02 illegal data address",
         ]
     );
