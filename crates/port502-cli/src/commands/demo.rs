@@ -118,6 +118,25 @@ fn bind() -> Result<(Server, Option<String>), Failure> {
     Err(Failure::other(format!("cannot listen on 127.0.0.1: {}", why.unwrap_or_default())))
 }
 
+const NAME: &str = "port502";
+
+/// How to run this program: its name where a shell finds it by that, else its path. Who came by `cargo run` has
+/// nothing on the PATH.
+fn itself() -> String {
+    let Ok(this) = std::env::current_exe() else { return NAME.to_owned() };
+    let found = std::env::var_os("PATH").and_then(|path| {
+        let name = format!("{NAME}{}", std::env::consts::EXE_SUFFIX);
+        std::env::split_paths(&path).map(|folder| folder.join(&name)).find(|file| file.is_file())
+    });
+    // One may be a link to the other.
+    if found.is_some_and(|found| found.canonicalize().ok() == this.canonicalize().ok()) {
+        return NAME.to_owned();
+    }
+    let path = this.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+\\:".contains(c);
+    if path.chars().all(plain) { path } else { format!("'{path}'") }
+}
+
 fn introduce(target: &Target, why: Option<String>, args: &Args, live: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "A simulated water tank is served at {target}, and polled every {}.", display(args.every))?;
@@ -125,13 +144,19 @@ fn introduce(target: &Target, why: Option<String>, args: &Args, live: bool) -> i
         writeln!(out, "(Not at {why}.)")?;
     }
     writeln!(out, "In another terminal:")?;
-    let at = format!("127.0.0.1:{}", target.port());
-    writeln!(out, "  port502 read {at} i:0:f32            the level, in metres")?;
-    writeln!(
-        out,
-        "  port502 write {at} c:1=0             close the outlet: the level rises, the pump trips"
-    )?;
-    writeln!(out, "  port502 write {at} h:0=350           run the pump at 35.0 Hz")?;
+    let (port502, at) = (itself(), format!("127.0.0.1:{}", target.port()));
+    for (command, what) in [
+        (format!("read {at} i:0:f32"), "the level, in metres"),
+        (format!("write {at} c:1=0"), "close the outlet: the level rises, the pump trips"),
+        (format!("write {at} h:0=350"), "run the pump at 35.0 Hz"),
+    ] {
+        // Behind the command where there is room for it.
+        if port502 == NAME {
+            writeln!(out, "  {port502} {command:<36} {what}")?;
+        } else {
+            writeln!(out, "  {what}:\n    {port502} {command}")?;
+        }
+    }
     if live && args.duration.is_none() {
         writeln!(out, "Ctrl-C ends it.")?;
     }
