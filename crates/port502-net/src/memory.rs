@@ -194,6 +194,8 @@ pub struct Builder {
     tables: Tables,
     functions: FunctionSet,
     objects: BTreeMap<u8, Vec<u8>>,
+    /// Whether the program has set any of them.
+    described: bool,
     server_id: Vec<u8>,
     exception_status: u8,
     hook: Option<Box<Hook>>,
@@ -245,9 +247,14 @@ impl Builder {
         self
     }
 
-    /// An object of the device identification: 0 vendor, 1 product code, 2 revision, ...
+    /// An object of the device identification: 0 vendor, 1 product code, 2 revision, 4 product name, ... A device
+    /// of which none is set says that it is port502's.
     #[must_use]
     pub fn object(mut self, id: u8, value: impl AsRef<[u8]>) -> Self {
+        if !std::mem::replace(&mut self.described, true) {
+            // The names of our product are not those of another; the first three objects there have to be.
+            self.objects.retain(|id, _| *id <= 2);
+        }
         self.objects.insert(id, value.as_ref().to_vec());
         self
     }
@@ -317,9 +324,16 @@ impl MemoryDevice {
         Builder {
             tables: Tables::default(),
             functions: FunctionSet::public(),
-            objects: [(0, "port502"), (1, "memory"), (2, env!("CARGO_PKG_VERSION"))]
-                .map(|(id, text)| (id, text.as_bytes().to_vec()))
-                .into(),
+            objects: [
+                (0, "port502"),
+                (1, "memory"),
+                (2, env!("CARGO_PKG_VERSION")),
+                (4, "port502 device in memory"),
+                (5, "MemoryDevice"),
+            ]
+            .map(|(id, text)| (id, text.as_bytes().to_vec()))
+            .into(),
+            described: false,
             server_id: b"port502".to_vec(),
             exception_status: 0,
             hook: None,

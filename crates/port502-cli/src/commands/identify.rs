@@ -60,6 +60,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
 
 const BASIC: &str = "device identification, basic (43/14)";
 const REGULAR: &str = "device identification, regular (43/14)";
+const REGULAR_OBJECTS: &str = "regular objects of the device identification";
 const SERVER_ID: &str = "server id (17)";
 
 async fn identify(args: Args) -> Result<(), Failure> {
@@ -84,7 +85,8 @@ async fn identify(args: Args) -> Result<(), Failure> {
                     }
                 }
                 if code == ReadDeviceIdCode::Regular && identity.objects.iter().all(|object| object.id < 3) {
-                    let reason = "the answer holds the basic objects only".to_owned();
+                    let reason = "they are optional, and this device has the basic ones only".to_owned();
+                    let what = REGULAR_OBJECTS;
                     identity.not_offered.push(NotOffered { what, reason });
                 }
             }

@@ -49,6 +49,28 @@ fn names_of_objects_that_the_specification_does_not_name() {
 }
 
 #[test]
+fn what_is_optional_is_called_so() {
+    let target = device(|request| match &request[7..] {
+        [0x2B, 0x0E, code, _] => answer(
+            request,
+            &[&[0x2B, 0x0E, *code][..], b"\x01\x00\x00\x03\x00\x01A\x01\x01B\x02\x01C"].concat(),
+        ),
+        _ => answer(request, b"\x11\x01\xFF"),
+    });
+    port502(&["identify", &target]).prints(&format!(
+        "\
+{target} unit 1
+  VendorName           A
+  ProductCode          B
+  MajorMinorRevision   C
+  ServerId             FF  .
+  not offered: regular objects of the device identification: they are optional, and this device has the basic ones \
+         only
+"
+    ));
+}
+
+#[test]
 fn a_device_that_offers_nothing_fails() {
     let target = device(|request| answer(request, &[request[7] | 0x80, 1]));
     let out = port502(&["identify", &target]).fails(
