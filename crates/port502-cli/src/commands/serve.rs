@@ -59,7 +59,7 @@ pub(crate) struct Args {
     /// Networks that clients may come from, as 10.20.0.0/24; more than once for several. [default: all]
     #[arg(long, value_name = "NETWORK", value_parser = network)]
     allow: Vec<ipnet::IpNet>,
-    /// Do not show clients and writes.
+    /// Show nothing but where it listens.
     #[arg(long, short)]
     quiet: bool,
 }
