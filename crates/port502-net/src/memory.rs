@@ -34,7 +34,7 @@ pub const FILES_MAX: usize = 64;
 pub const CHANGES_MAX: usize = 1024;
 
 /// Registers that a queue holds, at most. A client can read it only while it holds no more than 31.
-pub const QUEUE_MAX: usize = 1024;
+pub const QUEUED_MAX: usize = 1024;
 
 /// The highest count of a queue, function 24.
 const FIFO_MAX: usize = 31;
@@ -240,10 +240,10 @@ impl Builder {
 
     /// A queue at `address`, the oldest register first. Where there is none, the holding register at the
     /// address counts those that follow it, as the queue is laid out in the devices that the function was
-    /// made for. At most [`QUEUE_MAX`] registers are kept.
+    /// made for. At most [`QUEUED_MAX`] registers are kept.
     #[must_use]
     pub fn queue(mut self, address: u16, registers: &[u16]) -> Self {
-        self.tables.queues.insert(address, registers.iter().copied().take(QUEUE_MAX).collect());
+        self.tables.queues.insert(address, registers.iter().copied().take(QUEUED_MAX).collect());
         self
     }
 
@@ -415,11 +415,11 @@ impl MemoryDevice {
         true
     }
 
-    /// Appends to the queue at `address`, making it when there is none. `false` when it is full, at [`QUEUE_MAX`].
+    /// Appends to the queue at `address`, making it when there is none. `false` when it is full, at [`QUEUED_MAX`].
     pub fn push_queue(&self, address: u16, register: u16) -> bool {
         let mut tables = self.tables();
         let queue = tables.queues.entry(address).or_default();
-        let fits = queue.len() < QUEUE_MAX;
+        let fits = queue.len() < QUEUED_MAX;
         if fits {
             queue.push(register);
         }

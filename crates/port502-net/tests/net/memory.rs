@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering::SeqCst};
 
 use port502_net::client::{Client, Options};
-use port502_net::memory::{CHANGES_MAX, Change, FILES_MAX, MemoryDevice, QUEUE_MAX, Values};
+use port502_net::memory::{CHANGES_MAX, Change, FILES_MAX, MemoryDevice, QUEUED_MAX, Values};
 use port502_net::server::{self, Context, Device, Reply};
 use port502_wire::{ExceptionCode, FileRead, FileWrite, FunctionCode, PDU_MAX, Registers, Table, UnitId};
 use proptest::prelude::*;
@@ -244,13 +244,13 @@ fn a_queue_fills_and_empties() {
     let device = MemoryDevice::builder().build();
     assert_eq!(device.pop_queue(5), None);
     assert_eq!(ask(&device, &hex("18 0005")), hex("98 02"));
-    for value in 0..QUEUE_MAX as u16 {
+    for value in 0..QUEUED_MAX as u16 {
         assert!(device.push_queue(5, value));
         let answer = ask(&device, &hex("18 0005"));
         assert_eq!(answer[0], if value < 31 { 0x18 } else { 0x98 }, "{} queued", value + 1);
     }
     assert!(!device.push_queue(5, 0));
-    for value in 0..QUEUE_MAX as u16 {
+    for value in 0..QUEUED_MAX as u16 {
         assert_eq!(device.pop_queue(5), Some(value));
     }
     assert_eq!((device.pop_queue(5), ask(&device, &hex("18 0005"))), (None, hex("18 0002 0000")));
