@@ -85,6 +85,11 @@ pub enum MapFault {
     Empty,
     /// The first line has no column that is known, nor any that was perhaps meant: it is no header.
     Header,
+    /// The header has no comma, and another sign between its columns.
+    Separator {
+        /// The sign.
+        found: char,
+    },
     /// The header lacks `table` or `address`.
     ColumnMissing {
         /// The column.
@@ -301,6 +306,14 @@ fn overlay(cells: &mut Cells, offset: usize, new: &Cells) {
 fn header_columns(header: &Record, errors: &mut Vec<MapError>) -> [Option<usize>; COLUMNS.len()] {
     let mut columns = [None; COLUMNS.len()];
     let text = || header.fields.iter().map(|field| field.text.as_str()).collect::<Vec<_>>().join(",");
+    // What a spreadsheet saves where the comma is the decimal sign, or as text.
+    if let [only] = header.fields.as_slice()
+        && let Some(found) = [';', '\t'].into_iter().find(|sign| only.text.contains(*sign))
+        && only.text.split(found).any(|name| nearest(name.trim(), COLUMNS).is_some())
+    {
+        errors.push(only.wrong(MapFault::Separator { found }));
+        return columns;
+    }
     if header.fields.iter().all(|field| nearest(&field.text, COLUMNS).is_none()) {
         errors.push(header.wrong(MapFault::Header, &text()));
         return columns;
@@ -667,6 +680,10 @@ impl fmt::Display for MapError {
             MapFault::Header => {
                 write!(f, "\"{text}\" names no column; the first line of a map does, as table,address,type")
             }
+            MapFault::Separator { found } => {
+                let found = if *found == ';' { "semicolons" } else { "tabs" };
+                write!(f, "the columns are separated by {found}; separate them by commas")
+            }
             MapFault::ColumnMissing { column } => {
                 write!(
                     f,
@@ -793,6 +810,18 @@ mod tests {
     fn refuse(text: &str, messages: &[&str]) {
         let errors = RegisterMap::parse(text).expect_err(text);
         assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), messages, "{text}");
+    }
+
+    #[test]
+    fn other_separators() {
+        for (text, found) in [
+            ("table;address;value\nholding;0;1,5\n", "semicolons"),
+            ("table\taddress\nholding\t0\n", "tabs"),
+            ("address ; tabel\n", "semicolons"),
+        ] {
+            let message = format!("1:1: the columns are separated by {found}; separate them by commas");
+            refuse(text, &[&message]);
+        }
     }
 
     #[test]

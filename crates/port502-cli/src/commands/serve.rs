@@ -1,7 +1,7 @@
 //! `port502 serve`: a device to read from and write to, and to see what a client makes of its faults.
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -114,11 +114,37 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     runtime.map_err(cannot)?.block_on(serve(args, map, timekeeper))
 }
 
+/// So much of a map is read. All 65,536 addresses of each table, with names, are less.
+const MAP_MAX: u64 = 1 << 24;
+
+/// Errors of a map that are shown; the rest is counted.
+const ERRORS_MAX: usize = 20;
+
 fn read_map(path: &Path) -> Result<RegisterMap, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::other(format!("cannot read the map {}: {error}", path.display())))?;
+    let file = path.display();
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|map| map.take(MAP_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| Failure::other(format!("cannot read the map {file}: {error}")))?;
+    if bytes.len() as u64 > MAP_MAX {
+        let message = format!("{file}: more than 16 MiB, which no map needs; name a CSV file");
+        return Err(Failure::usage(message));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        // What is in front of the wrong byte is text: nothing of it is lost here.
+        let before = error.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(error.as_bytes().get(..before).unwrap_or_default());
+        let (line, column) =
+            (before.matches('\n').count() + 1, before.rsplit('\n').next().unwrap_or_default());
+        let column = column.trim_start_matches('\u{FEFF}').chars().count() + 1;
+        Failure::usage(format!("{file}:{line}:{column}: a byte that is not UTF-8; save the map as CSV UTF-8"))
+    })?;
     RegisterMap::parse(&text).map_err(|errors| {
-        let lines: Vec<_> = errors.iter().map(|error| format!("{}:{error}", path.display())).collect();
+        let mut lines: Vec<_> =
+            errors.iter().take(ERRORS_MAX).map(|error| format!("{file}:{error}")).collect();
+        if errors.len() > ERRORS_MAX {
+            lines.push(format!("{file}: ... and {} more", errors.len() - ERRORS_MAX));
+        }
         Failure::list(Exit::Usage, lines)
     })
 }

@@ -77,3 +77,32 @@ fn counts_are_written_as_people_do() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "served 1 request\n");
 }
+
+#[test]
+fn a_bad_map_is_told_with_its_place_and_not_for_ever() {
+    let path =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bad-{}.csv", std::process::id()));
+    let file = path.to_str().unwrap();
+    let tell = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        port502(&["serve", "--listen", "tcp://127.0.0.1:0", "--map", file])
+    };
+    let latin = b"table,address,name,unit\nholding,0,\xC3\xA4,\xB0C\n";
+    tell(latin).fails(2, &format!("{file}:2:13: a byte that is not UTF-8; save the map as CSV UTF-8"));
+    tell(b"table;address\nholding;0\n")
+        .fails(2, &format!("{file}:1:1: the columns are separated by semicolons; separate them by commas"));
+    for (rows, lines) in [(20, 20), (21, 21), (1000, 21)] {
+        let ran = tell(("table,address\n".to_owned() + &"holding,x\n".repeat(rows)).as_bytes());
+        assert_eq!((ran.code, ran.err.lines().count()), (2, lines), "{rows} rows");
+        let end = format!("port502: {file}: ... and {} more\n", rows - 20);
+        assert_eq!(ran.err.ends_with(&end), rows > 20, "{}", ran.err);
+    }
+    // The rest of an endless one is left alone.
+    let header = b"table,address\nholding,0\n#";
+    let padded = [&header[..], &vec![b' '; (1 << 24) - header.len() + 1]].concat();
+    let more = |file: &str| format!("{file}: more than 16 MiB, which no map needs; name a CSV file");
+    tell(&padded).fails(2, &more(file));
+    #[cfg(unix)]
+    port502(&["serve", "--map", "/dev/zero"]).fails(2, &more("/dev/zero"));
+    std::fs::remove_file(&path).unwrap();
+}
