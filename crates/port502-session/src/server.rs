@@ -685,10 +685,16 @@ impl ServerSession {
         self.open = self.open.saturating_sub(1);
     }
 
-    /// Whether a request is being worked on or half of one is here: such a connection is not idle.
+    /// Whether a request is being worked on.
     #[must_use]
-    pub const fn is_busy(&self) -> bool {
-        self.open != 0 || self.decoder.is_midway()
+    pub const fn is_working(&self) -> bool {
+        self.open != 0
+    }
+
+    /// Whether half a request is here.
+    #[must_use]
+    pub const fn is_midway(&self) -> bool {
+        self.decoder.is_midway()
     }
 
     /// When to look at [`expired`](Self::expired) again, should nothing happen until then.

@@ -146,7 +146,8 @@ impl<S: Service> Connection<S> {
             Ok(Some(why)) | Err(why) => return Poll::Ready(why),
             Ok(None) => {}
         }
-        self.place.busy(self.session.is_busy() || !self.unsent.is_empty() || self.script.is_some());
+        let waiting = self.session.is_midway() || !self.unsent.is_empty();
+        self.place.busy(self.session.is_working() || self.script.is_some(), waiting);
         if self.place.is_due() {
             let now = self.place.now();
             if let Some(expired) = self.session.expired(now) {
@@ -261,7 +262,7 @@ impl<S: Service> Connection<S> {
                 filled += HEADER_LEN + pdu.len();
             }
         };
-        self.place.used();
+        self.place.used(*requests != 0);
         self.session.heard(self.place.now());
         self.write(task, output.get(..filled).unwrap_or_default())?;
         self.place.expect(self.session.poll_timeout());
@@ -296,7 +297,7 @@ impl<S: Service> Connection<S> {
                 Poll::Ready(Ok(0) | Err(_)) => return Err(Closed::Broken),
                 Poll::Ready(Ok(n)) => {
                     self.sent += n;
-                    self.place.used();
+                    self.place.used(true);
                     self.session.taken(self.place.now());
                 }
                 Poll::Pending => {

@@ -72,7 +72,12 @@ struct Entry {
 struct Activity {
     /// The registry's count of bursts when this one was last active: a larger number is more recent.
     used: AtomicU64,
-    busy: AtomicBool,
+    /// It has had an answer: a client rather than somebody who only holds a place.
+    served: AtomicBool,
+    /// A request is being worked on.
+    working: AtomicBool,
+    /// It waits for its client: for the rest of a frame, or to take its answers.
+    waiting: AtomicBool,
     leaving: AtomicBool,
     /// When to look whether it has been silent for too long, in nanoseconds of the registry's time.
     deadline: AtomicU64,
@@ -202,7 +207,7 @@ impl Registry {
         }
         if entries.staying() >= self.connections {
             // Those that leave need a moment. Were they not counted at all, a flood could gather them.
-            if entries.leaving >= self.connections || !entries.close_oldest_idle() {
+            if entries.leaving >= self.connections || !entries.make_room(Some(peer)) {
                 return Err(Refusal::AllBusy);
             }
         }
@@ -232,7 +237,7 @@ impl Registry {
             left.set(self.left.notified());
             left.as_mut().enable();
         }
-        self.entries().close_oldest_idle();
+        self.entries().make_room(None);
         // Whichever comes first.
         tokio::select! {
             () = left => {}
@@ -269,11 +274,32 @@ impl Entries {
         self.by_id.len() - self.leaving
     }
 
-    fn close_oldest_idle(&mut self) -> bool {
-        let stays = |e: &&Entry| !e.state.busy.load(Relaxed) && !e.state.leaving.load(Relaxed);
-        let idle = self.by_id.values().filter(stays).min_by_key(|e| e.state.used.load(Relaxed));
-        let Some(entry) = idle else { return false };
+    /// Closes the oldest idle connection for one more of `newcomer`; `false` when there is none.
+    ///
+    /// One in the middle of a request is not idle. But one that never had an answer is, whatever it has sent; and
+    /// so is one that only waits for its client, when that client's address has more connections than the
+    /// newcomer's: an address that holds places with halves of requests must not lock the others out. For the
+    /// same reason a newcomer pushes out nobody of an address that has fewer connections than its own.
+    fn make_room(&mut self, newcomer: Option<IpAddr>) -> bool {
+        let share = |peer| self.per_peer.get(&peer).copied().unwrap_or_default();
+        let own = newcomer.map_or(0, |peer| share(peer) + 1);
+        let may_go = |entry: &&Entry| {
+            let (state, stranger) = (&entry.state, newcomer != Some(entry.peer));
+            let busy = state.working.load(Relaxed)
+                || (state.served.load(Relaxed)
+                    && state.waiting.load(Relaxed)
+                    && !(stranger && share(entry.peer) > own));
+            !busy && !state.leaving.load(Relaxed) && !(stranger && share(entry.peer) < own)
+        };
+        let oldest = |entry: &&Entry| entry.state.used.load(Relaxed);
+        let Some(entry) = self.by_id.values().filter(may_go).min_by_key(oldest) else { return false };
         entry.state.leave();
+        if entry.state.waiting.load(Relaxed)
+            && let Some(task) = &entry.task
+        {
+            // It would wait for its client first.
+            task.abort();
+        }
         self.leaving += 1;
         true
     }
@@ -300,16 +326,19 @@ impl Place {
         *self.state.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
     }
 
-    /// Notes that bytes came or went.
+    /// Notes that bytes came or went, and whether an answer has ever been among them.
     #[inline]
-    pub(super) fn used(&self) {
+    pub(super) fn used(&self, served: bool) {
         self.state.used.store(self.registry.bursts.fetch_add(1, Relaxed), Relaxed);
+        self.state.served.store(served, Relaxed);
     }
 
-    /// Notes whether there is something that the connection must not be closed in the middle of.
+    /// Notes whether a request is being worked on, and whether the connection waits for its client in the middle
+    /// of something.
     #[inline]
-    pub(super) fn busy(&self, busy: bool) {
-        self.state.busy.store(busy, Relaxed);
+    pub(super) fn busy(&self, working: bool, waiting: bool) {
+        self.state.working.store(working, Relaxed);
+        self.state.waiting.store(waiting, Relaxed);
     }
 
     /// The time of the registry.

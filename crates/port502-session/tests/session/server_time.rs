@@ -126,12 +126,12 @@ fn nothing_is_asked_of_a_client_that_is_not_read_from() {
 fn as_many_requests_are_open_as_allowed() {
     let mut session = ServerSession::new(at(0), Limits { transactions: 2, ..Limits::default() });
     assert!(session.begin() && session.begin() && !session.begin());
-    assert!(session.is_busy());
+    assert!(session.is_working());
     session.end();
     assert!(session.begin() && !session.begin());
     session.end();
     session.end();
-    assert!(!session.is_busy());
+    assert!(!session.is_working());
     session.end(); // one too many does no harm
     assert!(session.begin() && session.begin() && !session.begin());
 }

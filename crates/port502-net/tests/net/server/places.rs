@@ -116,6 +116,40 @@ async fn a_client_in_constant_use_survives_any_crowd() {
     }
 }
 
+/// A client with an address of its own on this machine.
+async fn from(source: &str, address: std::net::SocketAddr) -> Mbap<tokio::net::TcpStream> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+    Mbap::new(socket.connect(address).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_crowd_with_halves_of_requests_locks_nobody_out() {
+    // Half a request alone; after a good one; and a good one whose answers are never taken are all the same.
+    for asks_first in [false, true] {
+        let (mut options, _events) = observed();
+        options.connections = 20;
+        let address = serve(MemoryDevice::full(), options);
+        let mut steady = from("127.0.0.2", address).await;
+        assert!(ask(&mut steady).await);
+        let mut crowd = Vec::new();
+        for _ in 0..100 {
+            let mut one = from("127.0.0.3", address).await;
+            if asks_first {
+                ask(&mut one).await;
+            }
+            // It may have been turned away already.
+            let _ = one.stream.try_write(&hex("0000 0000 0006"));
+            crowd.push(one);
+        }
+        assert!(ask(&mut steady).await, "an idle client was pushed out, asks_first {asks_first}");
+        // Nor is one kept out that comes later.
+        let mut late = from("127.0.0.4", address).await;
+        assert!(ask(&mut late).await, "a new client was refused, asks_first {asks_first}");
+        assert!(ask(&mut steady).await);
+    }
+}
+
 #[tokio::test]
 async fn one_address_has_a_share() {
     let (mut options, mut events) = observed();
