@@ -12,10 +12,11 @@ use std::time::Duration;
 use port502_net::Target;
 use port502_net::fault::{Faults, Faulty};
 use port502_net::memory::{Change, MemoryDevice, Values};
-use port502_net::server::{Event, Options, Server, Service, Stop, Units, Unmapped};
+use port502_net::server::{Context, Event, Options, Outcome, Reply, Server, Service, Stop, Units, Unmapped};
 use port502_site::register_map::{Access, RegisterMap};
 use port502_site::{Cells, point};
-use port502_wire::{Table, UnitId};
+use port502_wire::mbap::Frame;
+use port502_wire::{PDU_MAX, Request, SubFunction, Table, UnitId};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::broadcast;
 
@@ -195,12 +196,14 @@ async fn serve(args: Args, map: Option<RegisterMap>, timekeeper: Handle) -> Resu
     }
     let faults = args.fault.clone().map(|faults| (faults, args.seed));
     match units.as_slice() {
-        [(None, device)] => run_all(servers, device.clone(), faults).await?,
+        [(None, device)] => {
+            run_all(servers, Shown { service: device.clone(), log: Arc::clone(&log) }, faults).await?
+        }
         _ => {
             let all = units.iter().fold(Units::new(Unmapped::default()), |all, (unit, device)| {
                 all.with(unit.unwrap_or_default(), device.clone())
             });
-            run_all(servers, all, faults).await?;
+            run_all(servers, Shown { service: all, log: Arc::clone(&log) }, faults).await?;
         }
     }
     log.finish();
@@ -324,6 +327,49 @@ fn bind_all(listen: &[Target], options: &Options) -> Result<Vec<Server>, Failure
     })?;
     super::eprintln_quietly(&format!("port502: not on {home}; listening on port 1502 instead"));
     Ok(vec![server])
+}
+
+/// A service whose file writes and diagnostics are shown: they change the device, and are no write to a table.
+#[derive(Clone)]
+struct Shown<S> {
+    service: S,
+    log: Arc<Log>,
+}
+
+impl<S: Service> Service for Shown<S> {
+    #[inline]
+    fn call(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
+        let outcome = self.service.call(cx, frame, out);
+        if let [8 | 21, ..] = frame.pdu
+            && let Outcome::Now(Reply::Response { .. } | Reply::Silence) = outcome
+        {
+            show_request(cx, frame, &self.log);
+        }
+        outcome
+    }
+}
+
+#[cold]
+fn show_request(cx: &Context<'_>, frame: &Frame<'_>, log: &Log) {
+    let peer = cx.peer.map_or_else(|| "client".to_owned(), |peer| peer.to_string());
+    let unit = frame.unit;
+    match Request::parse(frame.pdu) {
+        Ok(Request::WriteFileRecord { records }) => {
+            for run in records.iter() {
+                let (file, record, count) = (run.file, run.record, run.registers.len() as u64);
+                let count = counted(count, "register");
+                log.line(format_args!("write {peer} unit {unit} FC21 file {file} record {record}: {count}"));
+            }
+        }
+        Ok(Request::Diagnostics {
+            sub_function:
+                sub @ (SubFunction::RESTART_COMMUNICATIONS
+                | SubFunction::FORCE_LISTEN_ONLY
+                | SubFunction::CLEAR_COUNTERS),
+            ..
+        }) => log.line(format_args!("diagnostics {peer} unit {unit} FC8/{} {}", sub.0, sub.name())),
+        _ => {}
+    }
 }
 
 async fn show_changes(mut changes: broadcast::Receiver<Change>, log: Arc<Log>) {

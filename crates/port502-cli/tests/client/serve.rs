@@ -106,3 +106,34 @@ fn a_bad_map_is_told_with_its_place_and_not_for_ever() {
     port502(&["serve", "--map", "/dev/zero"]).fails(2, &more("/dev/zero"));
     std::fs::remove_file(&path).unwrap();
 }
+
+#[test]
+fn each_write_is_a_line() {
+    use std::io::{Read as _, Write as _};
+    let mut child =
+        command(&["serve", "--listen", "tcp://127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let address = lines.next().unwrap().replace("listening on tcp://", "");
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    // A request that is answered, or for 8/4 is not, and what the server says of it.
+    let rows: &[(&[u8], usize, &str)] = &[
+        (&[5, 0, 7, 0xFF, 0], 5, "write PEER unit 1 FC5 coil:7 (00008) = 1"),
+        (&[16, 0, 100, 0, 2, 4, 0, 1, 0, 2], 5, "write PEER unit 1 FC16 holding:100 (40101) = 1 2"),
+        (&[22, 0, 100, 0, 0, 0, 9], 7, "write PEER unit 1 FC22 holding:100 (40101) = 9"),
+        (&[21, 9, 6, 0, 1, 0, 3, 0, 1, 0, 5], 11, "write PEER unit 1 FC21 file 1 record 3: 1 register"),
+        (&[8, 0, 10, 0, 0], 5, "diagnostics PEER unit 1 FC8/10 ClearCounters"),
+        (&[8, 0, 4, 0, 0], 0, "diagnostics PEER unit 1 FC8/4 ForceListenOnlyMode"),
+    ];
+    let peer = stream.local_addr().unwrap().to_string();
+    for (pdu, answer, want) in rows {
+        let len = u8::try_from(pdu.len() + 1).unwrap();
+        stream.write_all(&[&[0, 1, 0, 0, 0, len, 1], *pdu].concat()).unwrap();
+        if *answer != 0 {
+            stream.read_exact(&mut vec![0; 7 + answer]).unwrap();
+        }
+        let said = lines.by_ref().find(|line| line.starts_with("write") || line.starts_with("diag")).unwrap();
+        assert_eq!(said.replace(&peer, "PEER"), *want);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -289,7 +289,8 @@ impl Entries {
                 || (state.served.load(Relaxed)
                     && state.waiting.load(Relaxed)
                     && !(stranger && share(entry.peer) > own));
-            !busy && !state.leaving.load(Relaxed) && !(stranger && share(entry.peer) < own)
+            let protected = stranger && share(entry.peer) < own;
+            !busy && !protected && !state.leaving.load(Relaxed)
         };
         let oldest = |entry: &&Entry| entry.state.used.load(Relaxed);
         let Some(entry) = self.by_id.values().filter(may_go).min_by_key(oldest) else { return false };
