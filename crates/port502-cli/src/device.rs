@@ -13,6 +13,7 @@ use port502_wire::{ExceptionCode, FunctionCode, Request, Response, Span, Table, 
 
 use crate::commands::{duration, runtime, unit_id};
 use crate::failure::{Exit, Failure};
+use crate::signal::Interrupt;
 use crate::summary::Summary;
 
 /// Which device, and how patient we are with it.
@@ -51,12 +52,13 @@ impl Device {
         let mut options = Options::default().timeout(connection.timeout).retries(connection.retries);
         options.connect_timeout = connection.timeout;
         let target = connection.target.clone();
-        match Client::connect(target.clone(), options).await {
-            Ok(client) => {
+        match Interrupt::new().or(Client::connect(target.clone(), options)).await {
+            Some(Ok(client)) => {
                 let unit = client.unit(connection.unit);
                 Ok(Device { target, unit, summary: Summary::default() })
             }
-            Err(error) => Err(Failure::new(exit(&error), with_hint(&error))),
+            Some(Err(error)) => Err(Failure::new(exit(&error), with_hint(&error))),
+            None => Err(Failure::other(format!("{target}: interrupted before there was a connection"))),
         }
     }
 
@@ -104,6 +106,13 @@ impl Device {
             _ => format!("{} unit {}: {place}{}", self.target, self.unit(), with_hint(error)),
         };
         Failure::new(exit(error), message)
+    }
+
+    /// One line for Ctrl-C while the device was asked.
+    pub(crate) fn interrupted(&self, place: &str) -> Failure {
+        let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
+        let (target, unit) = (&self.target, self.unit());
+        Failure::other(format!("{target} unit {unit}: {place}interrupted before an answer came"))
     }
 }
 

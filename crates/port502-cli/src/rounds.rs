@@ -1,12 +1,11 @@
 //! Doing something again and again, at intervals, until it is enough or Ctrl-C.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::signal::stop_asked;
+use crate::signal::Interrupt;
 
 /// A loop with an end.
 pub(crate) struct Rounds {
@@ -14,8 +13,9 @@ pub(crate) struct Rounds {
     left: Option<u64>,
     end: Option<Instant>,
     next: Instant,
-    stop: Pin<Box<dyn Future<Output = ()>>>,
-    stopped: bool,
+    interrupt: Interrupt,
+    /// Whether Ctrl-C ended it.
+    pub(crate) stopped: bool,
 }
 
 impl Rounds {
@@ -23,7 +23,7 @@ impl Rounds {
     pub(crate) fn new(every: Duration, times: Option<u64>, duration: Option<Duration>) -> Self {
         let now = Instant::now();
         let end = duration.and_then(|duration| now.checked_add(duration));
-        Rounds { every, left: times, end, next: now, stop: Box::pin(stop_asked()), stopped: false }
+        Rounds { every, left: times, end, next: now, interrupt: Interrupt::new(), stopped: false }
     }
 
     /// Waits for the next round; false when there is none.
@@ -48,14 +48,9 @@ impl Rounds {
 
     /// What comes of `work`; `None` when Ctrl-C came first.
     pub(crate) async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            () = &mut self.stop => {
-                self.stopped = true;
-                None
-            }
-            result = work => Some(result),
-        }
+        let result = self.interrupt.or(work).await;
+        self.stopped = result.is_none();
+        result
     }
 }
 

@@ -1,5 +1,26 @@
 //! Ctrl-C and its relatives.
 
+use std::future::Future;
+use std::pin::Pin;
+
+/// Work that ends where the program is asked to end.
+pub(crate) struct Interrupt(Pin<Box<dyn Future<Output = ()>>>);
+
+impl Interrupt {
+    pub(crate) fn new() -> Self {
+        Interrupt(Box::pin(stop_asked()))
+    }
+
+    /// What comes of `work`; `None` when Ctrl-C came first. After that it is not asked again.
+    pub(crate) async fn or<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = &mut self.0 => None,
+            result = work => Some(result),
+        }
+    }
+}
+
 /// Waits until the user, or the system, asks the program to end.
 pub(crate) async fn stop_asked() {
     #[cfg(unix)]

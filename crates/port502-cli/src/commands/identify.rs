@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::device::{self, Connection, Device, brief};
 use crate::failure::Failure;
 use crate::output::{no_controls, rfc3339};
+use crate::signal::Interrupt;
 
 /// Ask a device who it is
 ///
@@ -65,6 +66,22 @@ const SERVER_ID: &str = "server id (17)";
 
 async fn identify(args: Args) -> Result<(), Failure> {
     let mut device = Device::connect(&args.connection).await?;
+    let Some((identity, failures)) = Interrupt::new().or(ask(&mut device)).await else {
+        return Err(device.interrupted(""));
+    };
+    let silent = identity.objects.is_empty() && identity.server_id.is_none();
+    let worst = failures.into_iter().rev().max_by_key(|failure| failure.exit);
+    if let (true, Some(worst)) = (silent, worst) {
+        if args.json {
+            print(&identity, true)?;
+        }
+        return Err(worst);
+    }
+    print(&identity, args.json)
+}
+
+/// All that there is to ask, and what failed of it.
+async fn ask(device: &mut Device) -> (Identity, Vec<Failure>) {
     let mut identity = Identity {
         time: rfc3339(Timestamp::now()),
         target: device.target.to_string(),
@@ -75,7 +92,7 @@ async fn identify(args: Args) -> Result<(), Failure> {
     };
     let mut failures = Vec::new();
     for (what, code) in [(BASIC, ReadDeviceIdCode::Basic), (REGULAR, ReadDeviceIdCode::Regular)] {
-        match objects(&mut device, code).await {
+        match objects(device, code).await {
             Ok(objects) => {
                 for (id, value) in objects {
                     // The regular answer begins with what the basic one had.
@@ -100,7 +117,7 @@ async fn identify(args: Args) -> Result<(), Failure> {
             }
         }
     }
-    match server_id(&mut device).await {
+    match server_id(device).await {
         Ok(data) => {
             let hex = data.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(" ");
             // Bytes around the text are the id's own, and the run indicator.
@@ -115,15 +132,7 @@ async fn identify(args: Args) -> Result<(), Failure> {
             failures.push(device.failure(SERVER_ID, &error));
         }
     }
-    let silent = identity.objects.is_empty() && identity.server_id.is_none();
-    let worst = failures.into_iter().rev().max_by_key(|failure| failure.exit);
-    if let (true, Some(worst)) = (silent, worst) {
-        if args.json {
-            print(&identity, true)?;
-        }
-        return Err(worst);
-    }
-    print(&identity, args.json)
+    (identity, failures)
 }
 
 /// Whether asking for more is in vain.

@@ -63,5 +63,9 @@ async fn poll(args: Args, live: bool) -> Result<(), Failure> {
     }
     eprintln_quietly(&format!("{}: {}", device.target, device.summary));
     // What a poll showed is history: its exit code says how it stood at the end.
-    last.and_then(|readings| reading::failure(&device, &readings)).map_or(Ok(()), Err)
+    match last {
+        Some(readings) => reading::failure(&device, &readings).map_or(Ok(()), Err),
+        None if rounds.stopped => Err(device.interrupted("")),
+        None => Ok(()), // --for 0s
+    }
 }

@@ -48,8 +48,10 @@ async fn read(args: Args) -> Result<(), Failure> {
     let times = args.times.or(args.every.is_none().then_some(1));
     let mut rounds = Rounds::new(args.every.unwrap_or_default(), times, None);
     let mut worst: Option<Failure> = None;
+    let mut answered = false;
     while rounds.next().await {
         let Some(readings) = rounds.unless_stopped(reader.read(&mut device)).await else { break };
+        answered = true;
         printer.print(&device, &readings)?;
         if let Some(failure) = reading::failure(&device, &readings)
             && worst.as_ref().is_none_or(|worst| worst.exit < failure.exit)
@@ -59,6 +61,9 @@ async fn read(args: Args) -> Result<(), Failure> {
     }
     if !once {
         super::eprintln_quietly(&device.summary.to_string());
+    }
+    if !answered {
+        return Err(device.interrupted(""));
     }
     worst.map_or(Ok(()), Err)
 }

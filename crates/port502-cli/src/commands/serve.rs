@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// Connections at once; one more closes the one that has been idle for longest.
     #[arg(long, value_name = "N", default_value_t = 2048, value_parser = connections)]
     connections: usize,
+    /// Connections at once from one address; one more is refused. [default: as many as in all]
+    #[arg(long, value_name = "N", value_parser = connections)]
+    per_peer: Option<usize>,
     /// Close connections that have been silent for so long.
     #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = idle)]
     idle: Duration,
@@ -255,6 +258,7 @@ fn options(args: &Args, log: &Arc<Log>, requests: &Arc<AtomicU64>) -> Options {
     let (log, requests) = (Arc::clone(log), Arc::clone(requests));
     let mut options = Options::default();
     options.connections = args.connections;
+    options.per_peer = args.per_peer.unwrap_or(options.per_peer);
     options.limits.idle = args.idle;
     options.allowed.clone_from(&args.allow);
     options.observer = Some(Arc::new(move |event: &Event| match *event {

@@ -14,6 +14,7 @@ use crate::device::{self, Connection, Device};
 use crate::failure::Failure;
 use crate::output::{counted, place, raw, shown};
 use crate::reading::{self, Reader};
+use crate::signal::Interrupt;
 
 /// Write values
 ///
@@ -173,14 +174,20 @@ fn hex(bytes: &[u8]) -> String {
 
 async fn write(args: Args, requests: Vec<Vec<Vec<u8>>>) -> Result<(), Failure> {
     let mut device = Device::connect(&args.connection).await?;
+    let mut interrupt = Interrupt::new();
     let total = args.assignments.len();
     for (done, (assignment, pdus)) in args.assignments.iter().zip(&requests).enumerate() {
         for (sent, pdu) in pdus.iter().enumerate() {
             let request = Request::parse(pdu)
                 .map_err(|error| Failure::other(format!("{}: {error}", assignment.point)))?;
-            if let Err(error) = device.call(&request).await {
-                let mut failure = device.failure(&assignment.point.to_string(), &error);
-                if error.maybe_executed() {
+            let answer = interrupt.or(device.call(&request)).await;
+            if !matches!(answer, Some(Ok(_))) {
+                let place = assignment.point.to_string();
+                let (mut failure, maybe_executed) = match &answer {
+                    Some(Err(error)) => (device.failure(&place, error), error.maybe_executed()),
+                    _ => (device.interrupted(&place), true),
+                };
+                if maybe_executed {
                     failure.message.push_str("; it may have been written all the same");
                 }
                 if sent > 0 {
@@ -205,17 +212,21 @@ async fn write(args: Args, requests: Vec<Vec<Vec<u8>>>) -> Result<(), Failure> {
             assignment.text
         )?;
     }
-    if args.verify { verify(&args, &mut device).await } else { Ok(()) }
+    if args.verify { verify(&args, &mut device, interrupt).await } else { Ok(()) }
 }
 
 /// Reads everything back, and names the first value that differs.
-async fn verify(args: &Args, device: &mut Device) -> Result<(), Failure> {
+async fn verify(args: &Args, device: &mut Device, mut interrupt: Interrupt) -> Result<(), Failure> {
     let points: Vec<Point> = args.assignments.iter().map(|assignment| assignment.point).collect();
     let mut reader = Reader::new(&points);
-    let readings = reader.read(device).await;
+    let readings = interrupt.or(reader.read(device)).await;
     // What could not be read back is not verified.
+    let unverified = |failure: Failure| {
+        Failure::new(failure.exit, format!("written, but not verified: {}", failure.message))
+    };
+    let Some(readings) = readings else { return Err(unverified(device.interrupted(""))) };
     if let Some(failure) = reading::failure(device, &readings) {
-        return Err(Failure::new(failure.exit, format!("written, but not verified: {}", failure.message)));
+        return Err(unverified(failure));
     }
     let written = args.assignments.iter().flat_map(|assignment| {
         let values = assignment.point.decode(&assignment.cells);
