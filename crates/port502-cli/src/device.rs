@@ -100,9 +100,9 @@ impl Device {
     /// One line for an error: where it happened, what it was, what to try.
     pub(crate) fn failure(&self, place: &str, error: &Error) -> Failure {
         let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
-        // A lost connection is nobody's fault in particular, and names the target itself.
+        // Where there is no connection, nothing in particular is to blame, and the target is named already.
         let message = match error {
-            Error::Connect { .. } | Error::Transport { .. } => with_hint(error),
+            Error::Connect { .. } => with_hint(error),
             _ => format!("{} unit {}: {place}{}", self.target, self.unit(), with_hint(error)),
         };
         Failure::new(exit(error), message)
@@ -134,6 +134,7 @@ pub(crate) fn brief(error: &Error) -> String {
         Error::Exception { code, .. } => format!("exception {code}"),
         Error::Timeout { after, .. } => format!("no answer within {}", display(*after)),
         Error::Connect { target, source } => format!("could not connect to {target}: {source}"),
+        Error::Transport { source, .. } => format!("the connection broke: {source}"),
         other => other.to_string(),
     }
 }
@@ -150,6 +151,7 @@ fn with_hint(error: &Error) -> String {
 fn hint(error: &Error) -> Option<&'static str> {
     Some(match error {
         Error::Connect { .. } => "check the address, and that the device is on",
+        Error::Transport { .. } => "the device ended it: try another --unit, or fewer clients on it",
         Error::Timeout { .. } => "try another --unit, or a longer --timeout",
         Error::Protocol(_) => "check that it is a Modbus device; `port502 decode` explains frames",
         Error::Exception { function, code } => match code {
@@ -161,7 +163,9 @@ fn hint(error: &Error) -> Option<&'static str> {
                 "the device has no such address; addresses count from 0, 40001 is holding:0"
             }
             ExceptionCode::IllegalDataValue => "the device takes fewer at once, or not this value",
-            ExceptionCode::Acknowledge | ExceptionCode::ServerDeviceBusy => "it is busy, try again later",
+            // Asking again would have it done twice.
+            ExceptionCode::Acknowledge => "accepted, and still being carried out: read it back later",
+            ExceptionCode::ServerDeviceBusy => "it is busy, try again later",
             ExceptionCode::GatewayPathUnavailable | ExceptionCode::GatewayTargetFailedToRespond => {
                 "nothing answers behind the gateway, try another --unit"
             }

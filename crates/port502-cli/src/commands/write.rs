@@ -3,12 +3,13 @@
 use std::io::{self, Write as _};
 use std::str::FromStr;
 
+use port502_net::client::Error;
 use port502_net::{Link, Target};
 use port502_site::write_plan::{WriteFunction, WriteRequest, plan};
 use port502_site::{Cells, Point};
 use port502_wire::mbap::{self, TransactionId};
 use port502_wire::value::ValueType;
-use port502_wire::{FunctionCode, Request, UnitId, ascii, rtu};
+use port502_wire::{ExceptionCode, FunctionCode, Request, UnitId, ascii, rtu};
 
 use crate::device::{self, Connection, Device};
 use crate::failure::Failure;
@@ -184,7 +185,12 @@ async fn write(args: Args, requests: Vec<Vec<Vec<u8>>>) -> Result<(), Failure> {
             if !matches!(answer, Some(Ok(_))) {
                 let place = assignment.point.to_string();
                 let (mut failure, maybe_executed) = match &answer {
-                    Some(Err(error)) => (device.failure(&place, error), error.maybe_executed()),
+                    Some(Err(error)) => {
+                        // What is accepted is being written: there is no doubt to tell.
+                        let accepted =
+                            matches!(error, Error::Exception { code: ExceptionCode::Acknowledge, .. });
+                        (device.failure(&place, error), error.maybe_executed() && !accepted)
+                    }
                     _ => (device.interrupted(&place), true),
                 };
                 if maybe_executed {

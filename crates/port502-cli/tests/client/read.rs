@@ -195,7 +195,10 @@ fn each_way_to_fail_has_its_exit_code() {
     let closing = device(|_| Does::Closes);
     let ran = port502(&["read", &closing, "h:0", "--retries", "0"]);
     assert_eq!(ran.code, 3, "{ran:?}");
-    assert!(ran.err.contains(&format!("the connection to {closing} broke: ")), "{ran:?}");
+    let broke = format!("port502: {closing} unit 1: holding:0: the connection broke: ");
+    assert!(ran.err.starts_with(&broke), "{ran:?}");
+    let hint = "; the device ended it: try another --unit, or fewer clients on it\n";
+    assert!(ran.err.ends_with(hint), "{ran:?}");
     let wrong = device(|request| answer(request, &[4, 2, 0, 0]));
     let ran = port502(&["read", &wrong, "h:0", "--timeout", "200ms", "--retries", "0"]);
     assert_eq!(ran.code, 6, "{ran:?}");

@@ -173,3 +173,15 @@ fn a_write_without_an_answer_may_have_been_done_and_is_not_repeated() {
     );
     assert_eq!(requests.load(Ordering::Relaxed), 1);
 }
+
+#[test]
+fn what_a_device_has_accepted_is_not_to_be_written_again() {
+    let slow = device(|request| answer(request, &[0x86, 5]));
+    port502(&["write", &slow, "h:0=7"]).fails(
+        5,
+        &format!(
+            "{slow} unit 1: holding:0: exception 05 acknowledge; accepted, and still being carried out: read it back \
+             later"
+        ),
+    );
+}
