@@ -11,6 +11,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use port502_wire::value::{Order, Value, ValueType};
 use port502_wire::{FileRead, FileWrite, ReadDeviceIdCode, Request, SubFunction, Table, UnitId};
@@ -77,6 +78,12 @@ impl Unit {
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Unit { unit: self.unit.with_limits(limits), runtime: self.runtime }
+    }
+
+    /// The same device with another time for each request, as [`client::Unit::with_timeout`].
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Unit { unit: self.unit.with_timeout(timeout), runtime: self.runtime }
     }
 
     /// Its unit id.

@@ -18,7 +18,7 @@
 //!
 //! let mut input: &[u8] = &[0, 1, 0, 0, 0, 5, 1, 3, 2, 0, 42]; // comes in
 //! let event = session.next(&mut input)?;
-//! assert!(matches!(event, Some(Event::Answer { id: got, pdu: [3, 2, 0, 42] }) if got == id));
+//! assert!(matches!(event, Some(Event::Answer { id: got, pdu: [3, 2, 0, 42], .. }) if got == id));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -93,6 +93,8 @@ pub enum Event<'a> {
         id: TransactionId,
         /// [`Response::parse`] accepts it.
         pdu: &'a [u8],
+        /// The unit id of the answer, where it is not the one that was asked: worth a warning.
+        other_unit: Option<UnitId>,
     },
     /// Request `id` was answered with something that is no answer to it.
     BadAnswer {
@@ -214,7 +216,10 @@ impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
         };
         let pending = self.pending.swap_remove(at);
         Ok(Some(match judge(&pending, &frame, self.strict_unit) {
-            Ok(()) => Event::Answer { id, pdu: frame.pdu },
+            Ok(()) => {
+                let other_unit = Some(frame.unit).filter(|unit| *unit != pending.unit);
+                Event::Answer { id, pdu: frame.pdu, other_unit }
+            }
             Err(error) => Event::BadAnswer { id, error },
         }))
     }
@@ -297,7 +302,11 @@ mod tests {
         let mut session = started(&[0, 0, 0]);
         for id in [2, 3, 1] {
             let pdu = &[3, 2, 0, id];
-            check(&mut session, &answer(id, id), Event::Answer { id: TransactionId(id.into()), pdu });
+            check(
+                &mut session,
+                &answer(id, id),
+                Event::Answer { id: TransactionId(id.into()), pdu, other_unit: None },
+            );
         }
         assert_eq!(session.pending(), 0);
     }
@@ -311,7 +320,11 @@ mod tests {
         let (second, _) = session.start(at(1000), UnitId(1), &READ_ONE, SECOND, &mut out).unwrap();
         assert_eq!(second.0, 2);
         check(&mut session, &answer(1, 66), Event::Discarded { id: Some(TransactionId(1)) });
-        check(&mut session, &answer(2, 7), Event::Answer { id: second, pdu: &[3, 2, 0, 7] });
+        check(
+            &mut session,
+            &answer(2, 7),
+            Event::Answer { id: second, pdu: &[3, 2, 0, 7], other_unit: None },
+        );
     }
 
     #[test]
@@ -347,6 +360,15 @@ mod tests {
             check(&mut session, bytes, Event::BadAnswer { id: TransactionId(1), error: *error });
             assert_eq!(session.pending(), 0, "the connection stays usable");
         }
+    }
+
+    #[test]
+    fn another_units_answer_is_taken_and_told_or_refused() {
+        let bytes = [0, 1, 0, 0, 0, 5, 9, 3, 2, 0, 7];
+        let (id, other_unit) = (TransactionId(1), Some(UnitId(9)));
+        check(&mut started(&[0]), &bytes, Event::Answer { id, pdu: &[3, 2, 0, 7], other_unit });
+        let error = AnswerError::Unit { got: UnitId(9) };
+        check(&mut started(&[0]).strict_unit(true), &bytes, Event::BadAnswer { id, error });
     }
 
     #[test]

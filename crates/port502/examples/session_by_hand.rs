@@ -42,7 +42,7 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let mut input = to_client.as_slice();
     while let Some(event) = client.next(&mut input)? {
         match event {
-            Event::Answer { id, pdu } => println!("client <- {id:?} {:?}", Response::parse(pdu)?),
+            Event::Answer { id, pdu, .. } => println!("client <- {id:?} {:?}", Response::parse(pdu)?),
             Event::BadAnswer { id, error } => println!("client <- {id:?} {error}"),
             Event::Discarded { id } => println!("client <- nobody asked for {id:?}"),
         }

@@ -394,7 +394,12 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
                     tracing::debug!(target = %self.target, ?id, "passed over a frame that nobody waits for");
                     continue;
                 }
-                Ok(Some(Event::Answer { id, pdu })) => (id, Pdu::new(pdu).ok_or(Error::Closed)),
+                Ok(Some(Event::Answer { id, pdu, other_unit })) => {
+                    if let Some(unit) = other_unit {
+                        tracing::warn!(target = %self.target, %unit, "another unit answered than was asked");
+                    }
+                    (id, Pdu::new(pdu).ok_or(Error::Closed))
+                }
                 Ok(Some(Event::BadAnswer { id, error })) => (id, Err(error.into())),
             };
             self.answered = true;

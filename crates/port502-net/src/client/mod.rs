@@ -192,8 +192,7 @@ impl Client {
     }
 
     /// Sends one request and waits for its answer, once.
-    async fn ask(&self, unit: UnitId, pdu: Pdu) -> Result<Pdu, Error> {
-        let timeout = self.options.timeout;
+    async fn ask(&self, unit: UnitId, pdu: Pdu, timeout: Duration) -> Result<Pdu, Error> {
         let deadline = Instant::now() + timeout;
         let (reply, answer) = oneshot::channel();
         let command = Command { unit, pdu, deadline, timeout, reply };

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use port502_wire::value::{self, Order, TextLength, Value, ValueType};
 use port502_wire::{
     Bits, CoilBlock, FileRead, FileReads, FileWrite, FileWrites, PDU_MAX, ReadDeviceIdCode, RegisterBlock,
@@ -57,6 +59,7 @@ pub struct Unit {
     client: Client,
     unit: UnitId,
     limits: Limits,
+    timeout: Duration,
 }
 
 /// An answer of the right function, or the exception, or neither.
@@ -89,7 +92,15 @@ fn pieces(start: u16, count: usize, max: u16) -> Result<impl Iterator<Item = (u1
 
 impl Unit {
     pub(super) fn new(client: Client, unit: UnitId) -> Self {
-        Unit { client, unit, limits: Limits::default() }
+        let timeout = client.options.timeout;
+        Unit { client, unit, limits: Limits::default(), timeout }
+    }
+
+    /// The same device with another time for each request, from the call to the answer, in the place of
+    /// [`Options::timeout`](super::Options::timeout): for one slow device of several, or one slow request.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Unit { timeout, ..self }
     }
 
     /// The same device with smaller requests.
@@ -121,7 +132,7 @@ impl Unit {
         loop {
             let mut buffer = [0; PDU_MAX];
             let pdu = Pdu::new(request.emit(&mut buffer)?).ok_or(Error::Closed)?;
-            match self.client.ask(self.unit, pdu).await {
+            match self.client.ask(self.unit, pdu, self.timeout).await {
                 Ok(answer) => {
                     return match answer.response() {
                         Ok(Response::Exception { function, code }) => {

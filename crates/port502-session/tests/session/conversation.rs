@@ -224,7 +224,7 @@ fn converse(seed: u64) -> Ends {
         let mut input = &bytes[..];
         while let Some(event) = client.next(&mut input).unwrap() {
             match event {
-                Event::Answer { id, pdu } => {
+                Event::Answer { id, pdu, .. } => {
                     let asked = open.remove(&id).expect("an answer to an open request");
                     let request = Request::parse(&asked.pdu).unwrap();
                     let response = Response::parse(pdu).unwrap();

@@ -37,6 +37,22 @@ async fn a_server_that_never_answers_costs_the_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_device_has_a_time_of_its_own() {
+    let _clock = clock::stop();
+    let (client, _fake, mut peer) = connected(options()).await;
+    let slow = client.unit(1).with_timeout(3 * SECOND);
+    let call = tokio::spawn(async move { slow.read_holding_registers(7, 1).await });
+    let asked = peer.asked().await;
+    pass(2 * SECOND).await;
+    peer.answer_register(&asked, 42).await;
+    assert_eq!(call.await.unwrap().unwrap(), [42]);
+    let call = read(&client, 8);
+    peer.asked().await;
+    pass(SECOND).await;
+    timed_out(call.await.unwrap(), true);
+}
+
+#[tokio::test(start_paused = true)]
 async fn reads_are_asked_again_and_writes_are_not() {
     let _clock = clock::stop();
     let (client, _fake, mut peer) = connected(options().retries(2)).await;
