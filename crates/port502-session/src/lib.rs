@@ -10,6 +10,7 @@ extern crate alloc;
 
 pub mod client;
 mod communication;
+mod device;
 pub mod server;
 pub mod tap;
 mod time;
