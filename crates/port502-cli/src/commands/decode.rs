@@ -36,11 +36,13 @@ pub(crate) struct Args {
     pcap: Option<PathBuf>,
 
     /// Show counts of the whole capture instead of lines.
-    #[arg(long, requires = "pcap")]
+    // Beside what excludes a capture, nobody asks for one.
+    #[arg(long, requires = "pcap", conflicts_with_all = ["hex", "link", "request", "response"])]
     summary: bool,
 
     /// A TCP port that Modbus is served on, besides 502.
-    #[arg(long, value_name = "PORT", requires = "pcap")]
+    #[arg(long, value_name = "PORT", requires = "pcap", conflicts_with_all = ["hex", "link", "request", "response"])]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     port: Vec<u16>,
 
     /// Print JSON: one object a line, with the fields of docs/json.md.
@@ -82,6 +84,12 @@ fn run_hex(args: &Args) -> Result<(), Failure> {
     let inputs = match frames::belong_together(&inputs) {
         Some(one) => vec![one],
         None => inputs,
+    };
+    let inputs: Vec<_> = match args.link {
+        None | Some(Link::Ascii) => {
+            inputs.into_iter().flat_map(|input| frames::spelled(&input).unwrap_or(vec![input])).collect()
+        }
+        _ => inputs,
     };
     let way = match (args.request, args.response) {
         (true, _) => Some(Way::Request),

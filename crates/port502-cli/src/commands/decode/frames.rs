@@ -140,6 +140,24 @@ pub(super) fn belong_together(lines: &[Input]) -> Option<Input> {
     (together && !alone).then_some(Input::Bytes(bytes))
 }
 
+/// The ASCII frames that bytes spell, as a serial line carries them: `3A 31 31 .. 0D 0A`.
+pub(super) fn spelled(input: &Input) -> Option<Vec<Input>> {
+    let Input::Bytes(bytes) = input else { return None };
+    let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n');
+    let frames = lines.map(|line| {
+        let digits = line.strip_suffix(b"\r").unwrap_or(line).strip_prefix(b":")?;
+        let digits =
+            digits.iter().map(|digit| char::from(*digit).to_digit(16)).collect::<Option<Vec<_>>>()?;
+        let pairs = digits.chunks_exact(2).filter(|_| digits.len() % 2 == 0);
+        let frame: Vec<u8> = pairs
+            .filter_map(|pair| u8::try_from(pair.iter().fold(0, |byte, digit| byte << 4 | digit)).ok())
+            .collect();
+        // Unit, function code and LRC: what is shorter may be anything.
+        (frame.len() >= 3).then_some(Input::Ascii(frame))
+    });
+    frames.collect()
+}
+
 /// Whether bytes are a PDU whose function is known, to its last byte.
 fn makes_sense(pdu: &[u8]) -> bool {
     let known = pdu.first().is_some_and(|code| FunctionCode(code & 0x7F).facts().is_some());

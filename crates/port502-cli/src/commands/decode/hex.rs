@@ -24,6 +24,8 @@ pub(super) struct HexError {
 pub(super) enum Fault {
     NotHex(char),
     OddDigits,
+    /// A Python literal: its `b` is no digit.
+    Literal,
     Nothing,
 }
 
@@ -38,6 +40,10 @@ impl std::fmt::Display for HexError {
             Fault::OddDigits => {
                 write!(f, "line {line}, column {column}: `{word}` has an odd number of digits; ")?;
                 f.write_str("two make a byte")
+            }
+            Fault::Literal => {
+                write!(f, "line {line}, column {column}: `{word}` begins a Python literal; ")?;
+                f.write_str("write its bytes as 00 6b, which .hex() prints")
             }
             Fault::Nothing => f.write_str("there are no bytes; write them as 00 6b, 0x00 0x6b or 006b"),
         }
@@ -91,6 +97,12 @@ fn words(line: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
 fn parse_words(line: &str, number: usize) -> Result<Vec<u8>, HexError> {
     let mut bytes = Vec::new();
     for (range, word) in words(line) {
+        let quote = line.get(range.end..).and_then(|rest| rest.chars().next()).filter(|c| "'\"".contains(*c));
+        if let (true, Some(quote)) = (word.eq_ignore_ascii_case("b"), quote) {
+            let column = line.get(..range.start).unwrap_or_default().chars().count() + 1;
+            let word = format!("{word}{quote}");
+            return Err(HexError { line: number, column, word, fault: Fault::Literal });
+        }
         parse_word(line, number, &range, word, &mut bytes)?;
     }
     if bytes.is_empty() {
@@ -240,5 +252,8 @@ mod tests {
         fails("", 1, 1, Fault::Nothing);
         fails(" ,", 1, 1, Fault::Nothing);
         fails("03 é", 1, 4, Fault::NotHex('é'));
+        fails("b'000100000006'", 1, 1, Fault::Literal);
+        fails("03 b\"\\x00\\x01\"", 1, 4, Fault::Literal);
+        check("b, 0b", &[&[0x0B, 0x0B]]);
     }
 }
