@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use port502_net::client::{Client, Error, Options, Unit};
-use port502_net::{Pdu, Target};
+use port502_net::{Pdu, Target, TargetError};
 use port502_site::Cells;
 use port502_site::duration::display;
 use port502_wire::function::Access;
@@ -20,6 +20,7 @@ use crate::summary::Summary;
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Connection {
     /// Where the device is: tcp://HOST:PORT, or HOST[:PORT] for TCP; an IPv6 address stands in brackets.
+    #[arg(value_parser = peer)]
     pub(crate) target: Target,
     /// The unit id, 0 to 255: who behind the address is meant.
     #[arg(long, value_name = "N", default_value = "1", value_parser = unit_id)]
@@ -30,6 +31,15 @@ pub(crate) struct Connection {
     /// How often to ask again when no answer came; writes are never repeated.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) retries: u32,
+}
+
+/// A target to connect to.
+fn peer(text: &str) -> Result<Target, String> {
+    let target: Target = text.parse().map_err(|error: TargetError| error.to_string())?;
+    if target.link().default_port().is_some() && target.port() == 0 {
+        return Err("nothing listens at port 0: use a number from 1 to 65535, as in host:502".into());
+    }
+    Ok(target)
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {

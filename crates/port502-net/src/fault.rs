@@ -111,9 +111,15 @@ impl FromStr for Faults {
 
     fn from_str(text: &str) -> Result<Self, FaultError> {
         let mut faults = Faults::default();
+        let mut kinds = Vec::new();
         for part in text.split(',').map(str::trim) {
             let wrong = |want| FaultError { part: part.to_owned(), want };
             let (kind, value) = part.split_once('=').unwrap_or((part, ""));
+            // Several refusals make sense, of anything else only one would hold.
+            if kind != "exception" && kinds.contains(&kind) {
+                return Err(wrong("its kind stands there already; remove one"));
+            }
+            kinds.push(kind);
             match kind {
                 "delay" => {
                     faults.delay =
@@ -238,6 +244,7 @@ mod tests {
             dribble: true,
         };
         assert_eq!(faults, want);
+        assert_eq!("exception=6@holding:10,exception=5".parse::<Faults>().unwrap().exceptions.len(), 2);
     }
 
     #[test]
@@ -261,6 +268,9 @@ mod tests {
             "dribble=1",
             "delay=1s,,drop=1%",
             "melt",
+            "wrong-tid=1%,wrong-tid=2%",
+            "delay=1s,exception=6,delay=1s",
+            "dribble,dribble",
         ] {
             let error = text.parse::<Faults>().expect_err(text);
             assert!(text.split(',').any(|part| part == error.part), "{text}: {error}");

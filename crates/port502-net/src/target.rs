@@ -227,7 +227,8 @@ impl FromStr for Target {
                 None => (rest, None),
             }
         };
-        if host.is_empty() || host.contains(char::is_whitespace) {
+        // A name in front of a host belongs to protocols that have users.
+        if host.is_empty() || host.contains('@') || host.contains(char::is_whitespace) {
             return Err(no_host());
         }
         let port = match port {
@@ -314,6 +315,7 @@ mod tests {
         refuse("http://plc", "`http` is not a link: use tcp:// (tls, udp, ");
         refuse("tcp://", "names no host");
         refuse(":502", "names no host");
+        refuse("tcp://u@plc", "`tcp://u@plc` names no host");
         refuse("plc:", "`` is not a port");
         refuse("plc:70000", "`70000` is not a port");
         refuse("plc:502x", "`502x` is not a port");

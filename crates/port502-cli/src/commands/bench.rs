@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long, short = 'f', value_name = "N", default_value_t = 1, value_parser = in_flight)]
     in_flight: usize,
     /// End after this time.
-    #[arg(long = "for", value_name = "D", default_value = "5s", value_parser = super::duration)]
+    #[arg(long = "for", value_name = "D", default_value = "5s", value_parser = some_time)]
     duration: Duration,
     /// End after so many requests in all, if that comes first.
     #[arg(short = 'n', long, value_name = "N", value_parser = super::times)]
@@ -52,6 +52,13 @@ fn connections(text: &str) -> Result<usize, String> {
 
 fn in_flight(text: &str) -> Result<usize, String> {
     within(text, port502_net::client::IN_FLIGHT_MAX)
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    match super::duration(text)? {
+        Duration::ZERO => Err("nothing is measured in no time; write 5s".into()),
+        duration => Ok(duration),
+    }
 }
 
 fn within(text: &str, max: usize) -> Result<usize, String> {

@@ -33,6 +33,15 @@ fn bad_input_is_one_line_that_says_what_to_try() {
             "invalid value 'fe80::1' for '<TARGET>': `fe80::1` has more than one colon: write an IPv6 address in \
              brackets, as in [fe80::1]:502",
         ),
+        (
+            &["read", "tcp://u@plc", "h:0"],
+            "invalid value 'tcp://u@plc' for '<TARGET>': `tcp://u@plc` names no host: write tcp://host:port",
+        ),
+        (
+            &["write", "plc:0", "h:0=1"],
+            "invalid value 'plc:0' for '<TARGET>': nothing listens at port 0: use a number from 1 to 65535, as in \
+             host:502",
+        ),
         // Points
         (
             &["read", NOBODY, "h:0", "100"],
@@ -112,6 +121,15 @@ fn bad_input_is_one_line_that_says_what_to_try() {
         (
             &["serve", "--unit", "1", "--unit", "2", "--unit", "0x1"],
             "--unit 1 stands there twice; remove one",
+        ),
+        (
+            &["serve", "--fault", "wrong-tid=1%,wrong-tid=2%"],
+            "invalid value 'wrong-tid=1%,wrong-tid=2%' for '--fault <FAULTS>': fault `wrong-tid=2%`: its kind stands \
+             there already; remove one",
+        ),
+        (
+            &["bench", NOBODY, "--for", "0s"],
+            "invalid value '0s' for '--for <D>': nothing is measured in no time; write 5s",
         ),
         (
             &["completions", "fsh"],
