@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::device::{self, Connection};
 use crate::failure::Failure;
 use crate::histogram::Histogram;
+use crate::output::counted;
 use crate::signal::stop_asked;
 
 /// Put load on a device and show rates and latencies
@@ -196,12 +197,15 @@ const PERCENTILES: [(&str, f64); 6] =
 fn report(args: &Args, tally: &Tally, took: Duration) -> Result<(), Failure> {
     let answers = tally.latencies.count();
     let rate = answers as f64 / took.as_secs_f64().max(1e-9);
-    let latencies = PERCENTILES.map(|(name, percent)| (name, tally.latencies.percentile(percent)));
+    // Without answers there are no latencies, rather than short ones.
+    let latencies =
+        PERCENTILES.map(|(name, percent)| (name, (answers > 0).then(|| tally.latencies.percentile(percent))));
     let mut out = io::stdout().lock();
     if args.json {
-        let micros = |latency: Duration| latency.as_secs_f64() * 1e6;
+        // Nanoseconds by a thousand come out as the decimal that is meant, seconds by a millionth do not.
+        let micros = |latency: Duration| latency.as_nanos() as f64 / 1e3;
         let latency: serde_json::Map<String, serde_json::Value> =
-            latencies.iter().map(|(name, at)| ((*name).to_owned(), micros(*at).into())).collect();
+            latencies.iter().map(|(name, at)| ((*name).to_owned(), at.map(micros).into())).collect();
         let object = serde_json::json!({
             "target": args.connection.target.to_string(),
             "unit": args.connection.unit.get(),
@@ -219,18 +223,24 @@ fn report(args: &Args, tally: &Tally, took: Duration) -> Result<(), Failure> {
         let seconds = took.as_secs_f64();
         writeln!(
             out,
-            "{}: {answers} answers in {seconds:.2} s, {rate:.0}/s, {} errors",
-            args.connection.target, tally.errors
+            "{}: {} in {seconds:.2} s, {rate:.0}/s, {}",
+            args.connection.target,
+            counted(answers, "answer"),
+            counted(tally.errors, "error")
         )?;
-        let texts: Vec<String> =
-            latencies.iter().map(|(name, at)| format!("{name} {:.0} us", at.as_secs_f64() * 1e6)).collect();
-        writeln!(out, "latency {}", texts.join("  "))?;
+        let texts: Vec<String> = latencies
+            .iter()
+            .filter_map(|(name, at)| Some(format!("{name} {:.0} us", (*at)?.as_secs_f64() * 1e6)))
+            .collect();
+        if !texts.is_empty() {
+            writeln!(out, "latency {}", texts.join("  "))?;
+        }
     }
     match &tally.first_error {
         None => Ok(()),
         Some(error) => {
-            let (count, target) = (tally.errors, &args.connection.target);
-            let message = format!("{target}: {count} requests failed, the first: {error}");
+            let (count, target) = (counted(tally.errors, "request"), &args.connection.target);
+            let message = format!("{target}: {count} failed, the first: {error}");
             Err(Failure::new(device::exit(error), message))
         }
     }

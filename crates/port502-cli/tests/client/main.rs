@@ -2,6 +2,7 @@
 //! exit code. The device is `port502 serve` with a map, or one that misbehaves byte by byte.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod bench;
 mod identify;
 #[cfg(unix)]
 mod interrupt;
