@@ -542,9 +542,6 @@ fn every_command_and_option_is_documented() {
     assert_eq!(documented, commands(), "the sections of docs/commands.md, and the commands of the help");
 }
 
-/// Written when there is something to say.
-const TO_COME: [&str; 1] = ["BENCHMARKS.md"];
-
 #[test]
 fn links_lead_somewhere() {
     let mut wrong = String::new();
@@ -559,7 +556,7 @@ fn links_lead_somewhere() {
                 line.starts_with('#') && heading.replace(['`', '\'', ','], "").replace(' ', "-") == anchor
             };
             let found = match std::fs::read_to_string(&linked) {
-                _ if name.contains("://") || TO_COME.iter().any(|file| name.ends_with(file)) => true,
+                _ if name.contains("://") => true,
                 Ok(text) => anchor.is_empty() || text.lines().any(is_heading),
                 Err(_) => linked.is_dir(),
             };
@@ -626,10 +623,15 @@ fn the_limits_of_the_architecture_are_those_of_the_code() {
     for line in section.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let (name, value) = (cells[1].trim_matches('`'), cells[2]);
-        let constant = name.rsplit("::").next().unwrap();
         let want = match fields.iter().find(|(field, _)| *field == name) {
             Some((_, want)) => Some(want.clone()),
-            None => constants.iter().find(|c| c.name == constant).and_then(|c| number(&c.source, &constants)),
+            None => match constants.iter().filter(|c| c.is_called(name)).collect::<Vec<_>>().as_slice() {
+                [one] => number(&one.source, &constants),
+                several => {
+                    let _ = writeln!(wrong, "`{name}` is the name of {} constants", several.len());
+                    continue;
+                }
+            },
         };
         if want.as_deref() != Some(value.replace(",", "").as_str()) && want.as_deref() != Some(value) {
             let _ = writeln!(wrong, "`{name}` is {want:?} in the code, and {value} in ARCHITECTURE.md");
@@ -640,11 +642,13 @@ fn the_limits_of_the_architecture_are_those_of_the_code() {
             let _ = writeln!(wrong, "`{field}` has no row");
         }
     }
-    // Those that are part of an interface must be there; others may.
-    for constant in constants.iter().filter(|constant| constant.public && constant.name.ends_with("_MAX")) {
-        let name = &constant.name;
-        if !section.contains(&format!("::{name}`")) && !section.contains(&format!("`{name}`")) {
-            let _ = writeln!(wrong, "`{name}` is not named");
+    // Those that are part of an interface must be there; others may. What the protocol fixes is named without its
+    // module.
+    let named: Vec<&str> = section.split('`').skip(1).step_by(2).collect();
+    for constant in constants.iter().filter(|constant| constant.public && constant.is_limit()) {
+        if !named.iter().any(|name| *name == constant.name || name.contains("::") && constant.is_called(name))
+        {
+            let _ = writeln!(wrong, "`{}::{}` is not named", constant.module.join("::"), constant.name);
         }
     }
     assert!(wrong.is_empty(), "the limits in ARCHITECTURE.md:\n{wrong}");
@@ -652,10 +656,41 @@ fn the_limits_of_the_architecture_are_those_of_the_code() {
 
 /// A constant in the sources of the crates.
 struct Constant {
+    /// Its crate, folders and file.
+    module: Vec<String>,
     name: String,
     /// What stands behind its `=`.
     source: String,
     public: bool,
+}
+
+impl Constant {
+    /// Whether `client::QUEUE_MAX` is this one: modules in front of a name may be left out, and none may be wrong.
+    fn is_called(&self, path: &str) -> bool {
+        let Some((module, name)) = path.rsplit_once("::") else { return false };
+        let mut rest = self.module.iter();
+        name == self.name && module.split("::").all(|part| rest.any(|module| module == part))
+    }
+
+    fn is_limit(&self) -> bool {
+        ["_MAX", "_WITHIN", "_AFTER"].iter().any(|end| self.name.ends_with(end))
+    }
+}
+
+#[test]
+fn a_constant_is_called_by_its_module() {
+    let module = ["net", "client", "connection"].map(str::to_owned).to_vec();
+    let constant = Constant { module, name: "QUEUE_MAX".into(), source: "1".into(), public: true };
+    for (path, want) in [
+        ("client::QUEUE_MAX", true),
+        ("net::connection::QUEUE_MAX", true),
+        ("memory::QUEUE_MAX", false),
+        ("connection::client::QUEUE_MAX", false),
+        ("client::LINE_MAX", false),
+        ("QUEUE_MAX", false),
+    ] {
+        assert_eq!(constant.is_called(path), want, "{path}");
+    }
 }
 
 /// All of them, but for those of what only tests are made of.
@@ -672,8 +707,9 @@ fn constants() -> Vec<Constant> {
             } else if path.extension().is_some_and(|extension| extension == "rs")
                 && !path.ends_with("synth.rs")
             {
-                let text = std::fs::read_to_string(path).unwrap();
-                found.extend(text.lines().filter_map(constant));
+                let text = std::fs::read_to_string(&path).unwrap();
+                let module = module(&path);
+                found.extend(text.lines().filter_map(|line| constant(&module, line)));
             }
         }
     }
@@ -681,13 +717,20 @@ fn constants() -> Vec<Constant> {
     found
 }
 
-fn constant(line: &str) -> Option<Constant> {
+/// `net`, `client`, `connection` of `crates/port502-net/src/client/connection.rs`.
+fn module(path: &Path) -> Vec<String> {
+    let parts = path.strip_prefix(root().join("crates")).unwrap().with_extension("");
+    let parts = parts.iter().map(|part| part.to_str().unwrap().trim_start_matches("port502-").to_owned());
+    parts.filter(|part| !["src", "mod", "lib"].contains(&part.as_str())).collect()
+}
+
+fn constant(module: &[String], line: &str) -> Option<Constant> {
     let line = line.trim_start();
     let public = line.starts_with("pub ");
     let line = line.strip_prefix("pub(crate) ").or(line.strip_prefix("pub ")).unwrap_or(line);
     let (name, rest) = line.strip_prefix("const ")?.split_once(':')?;
     let (_, source) = rest.strip_suffix(';')?.split_once(" = ")?;
-    Some(Constant { name: name.to_owned(), source: source.to_owned(), public })
+    Some(Constant { module: module.to_vec(), name: name.to_owned(), source: source.to_owned(), public })
 }
 
 /// The number that the expression of a constant is, or the time.
@@ -697,7 +740,15 @@ fn number(source: &str, constants: &[Constant]) -> Option<String> {
     {
         return Some(format!("{}s", plain(seconds)?));
     }
-    // Another constant may be a part of it.
+    if let Some(millis) =
+        source.strip_prefix("Duration::from_millis(").and_then(|rest| rest.strip_suffix(')'))
+    {
+        return Some(format!("{}ms", plain(millis)?));
+    }
+    // It may be another constant, or have one as a part.
+    if let Some(other) = constants.iter().find(|c| c.name == source) {
+        return number(&other.source, constants);
+    }
     let named = |text: &str| constants.iter().find(|c| c.name == text).and_then(|other| plain(&other.source));
     let value = |text: &str| plain(text).or_else(|| named(text.trim()));
     let number = match (source.split_once("<<"), source.split_once('*')) {
