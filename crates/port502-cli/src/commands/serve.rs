@@ -343,17 +343,25 @@ struct Shown<S> {
 impl<S: Service> Service for Shown<S> {
     #[inline]
     fn call(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
+        match frame.pdu {
+            [8 | 21, ..] => self.call_and_show(cx, frame, out),
+            _ => self.service.call(cx, frame, out),
+        }
+    }
+}
+
+impl<S: Service> Shown<S> {
+    #[cold]
+    #[inline(never)]
+    fn call_and_show(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
         let outcome = self.service.call(cx, frame, out);
-        if let [8 | 21, ..] = frame.pdu
-            && let Outcome::Now(Reply::Response { .. } | Reply::Silence) = outcome
-        {
+        if let Outcome::Now(Reply::Response { .. } | Reply::Silence) = outcome {
             show_request(cx, frame, &self.log);
         }
         outcome
     }
 }
 
-#[cold]
 fn show_request(cx: &Context<'_>, frame: &Frame<'_>, log: &Log) {
     let peer = cx.peer.map_or_else(|| "client".to_owned(), |peer| peer.to_string());
     let unit = frame.unit;
