@@ -141,6 +141,7 @@ pub(crate) fn too_long(function: u8, len: usize, known: bool) -> PduError {
     if known { PduError::TooLong { function, len } } else { PduError::Function { function } }
 }
 
+#[inline(always)] // as Request::parse, of which it is half for a read
 fn parse_span<const MAX: u16>(function: u8, body: &[u8]) -> Result<Span<MAX>, PduError> {
     let &[s1, s0, c1, c0] = body else { return Err(wrong_length(function, body, 4)) };
     Span::new(word(s1, s0), word(c1, c0)).map_err(|e| PduError::span(function, e))

@@ -341,7 +341,8 @@ struct Shown<S> {
 }
 
 impl<S: Service> Service for Shown<S> {
-    #[inline]
+    // Always: it stands between the connection and the device for every request.
+    #[inline(always)]
     fn call(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
         match frame.pdu {
             [8 | 21, ..] => self.call_and_show(cx, frame, out),
