@@ -1,7 +1,7 @@
 use crate::device_identification::MEI;
 use crate::{
     Bits, CoilBlock, EmitError, FileReads, FileWrites, FunctionCode, PDU_MAX, PduError, ReadDeviceIdCode,
-    RegisterBlock, Registers, Span, SubFunction, UnitId, Writer, bits,
+    RegisterBlock, Registers, Span, SubFunction, Writer, bits,
 };
 
 /// What a client asks of a server: a PDU whose structure and quantities the specification allows.
@@ -346,12 +346,6 @@ impl<'a> Request<'a> {
                 | Request::ReadFifoQueue { .. }
                 | Request::ReadDeviceIdentification { .. }
         )
-    }
-
-    /// Whether a server on a serial line owes an answer to this request for `unit`: not to a broadcast.
-    #[must_use]
-    pub fn expects_answer(&self, unit: UnitId) -> bool {
-        unit != UnitId::BROADCAST
     }
 
     /// Writes the PDU to the front of `buffer` and returns it; [`PDU_MAX`] bytes are always enough.
