@@ -76,8 +76,19 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
             format!("--read {point}: {} items are more than the {max} of one request", point.width());
         return Err(Failure::usage(message));
     }
-    super::raise_file_limit();
+    raise_file_limit();
     device::block_on(bench(args))
+}
+
+/// A connection is a file, and many systems allow 1,024 at first.
+fn raise_file_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        // Without it the connection that is one too many fails, and says so.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
 }
 
 /// What one worker, or all of them, saw.

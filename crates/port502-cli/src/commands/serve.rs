@@ -104,7 +104,6 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         return Err(Failure::usage(format!("--unit {unit} stands there twice; remove one")));
     }
     let map = args.map.as_deref().map(read_map).transpose()?;
-    super::raise_file_limit();
     let cannot = |error: io::Error| Failure::other(format!("cannot start: {error}"));
     // A runtime with timers looks at the clock for each request. Timeouts are kept by another, in a thread that
     // sleeps; only faults need timers here.
