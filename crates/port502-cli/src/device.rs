@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use port502_net::client::{Client, Error, Options, Unit};
 use port502_net::{Pdu, Target, TargetError};
+use port502_session::duration::display;
 use port502_site::Cells;
-use port502_site::duration::display;
 use port502_wire::function::Access;
 use port502_wire::{ExceptionCode, FunctionCode, Request, Response, Span, Table, UnitId};
 

@@ -39,7 +39,7 @@ impl Live {
         let (width, height) =
             terminal_size::terminal_size().map_or((80, 24), |(w, h)| (w.0.into(), h.0.into()));
         let lines = self.lines(Instant::now(), every, readings);
-        let every = port502_site::duration::display(every);
+        let every = port502_session::duration::display(every);
         let mut text = String::new();
         if self.drawn > 0 {
             text.push_str(&format!("\x1b[{}A\r\x1b[J", self.drawn));

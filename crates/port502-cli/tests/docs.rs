@@ -584,7 +584,7 @@ fn every_json_is_documented() {
 fn the_limits_of_the_architecture_are_those_of_the_code() {
     use port502_capture::{FragmentLimits, Limits as Capture};
     use port502_net::{client, server};
-    let time = port502_site::duration::display;
+    let time = port502_session::duration::display;
     let whole = |duration: Duration| format!("{}s", duration.as_secs());
     let (c, s, l) = (client::Options::default(), server::Options::default(), client::Limits::default());
     let (capture, parts) = (Capture::default(), FragmentLimits::default());

@@ -13,6 +13,7 @@ use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use port502_session::duration;
 use port502_session::server::{Context, Reply};
 use port502_wire::mbap::{self, Frame, TransactionId};
 use port502_wire::{ExceptionCode, PDU_MAX, Table, view};
@@ -80,12 +81,7 @@ fn parse_chance(text: &str) -> Option<Chance> {
 }
 
 fn parse_delay(text: &str) -> Option<Duration> {
-    let (number, millis) = match text.strip_suffix("ms") {
-        Some(number) => (number, 1.0),
-        None => (text.strip_suffix('s')?, 1000.0),
-    };
-    let delay = number.parse::<f64>().ok().filter(|n| *n >= 0.0)? * millis / 1000.0;
-    Duration::try_from_secs_f64(delay).ok().filter(|delay| *delay <= DELAY_MAX)
+    duration::parse(text).ok().filter(|delay| *delay <= DELAY_MAX)
 }
 
 fn parse_refuse(text: &str) -> Option<Refuse> {

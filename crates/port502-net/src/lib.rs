@@ -10,8 +10,7 @@ pub mod fault;
 pub mod memory;
 mod pdu;
 pub mod server;
-mod target;
 mod tcp;
 
 pub use pdu::Pdu;
-pub use target::{Link, Target, TargetError};
+pub use port502_session::{Link, Target, TargetError};

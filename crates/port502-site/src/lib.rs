@@ -3,8 +3,7 @@
 //! - [`point`][]: `holding:100:f32:cdab`, one place of a device and how to read it;
 //! - [`datum`][]: what a point holds, from registers and to registers;
 //! - [`register_map`][]: a CSV file with all the points of a device;
-//! - [`read_plan`][] and [`write_plan`][]: the requests that read many points, and that write one;
-//! - [`duration`][]: `500ms`.
+//! - [`read_plan`][] and [`write_plan`][]: the requests that read many points, and that write one.
 //!
 //! ```
 //! use port502_site::{Cells, Datum, Point};
@@ -20,7 +19,6 @@
 //! ```
 
 pub mod datum;
-pub mod duration;
 mod excerpt;
 mod nearest;
 pub mod point;

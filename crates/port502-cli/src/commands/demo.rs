@@ -8,7 +8,7 @@ use std::time::Duration;
 use port502_net::Target;
 use port502_net::memory::MemoryDevice;
 use port502_net::server::{Options, Server};
-use port502_site::duration::display;
+use port502_session::duration::display;
 use port502_site::{Point, RegisterMap};
 use port502_wire::{Table, UnitId};
 use tokio::time::{MissedTickBehavior, interval};

@@ -30,7 +30,7 @@ pub(crate) fn times(text: &str) -> Result<u64, String> {
 
 /// A duration as an argument.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    port502_site::duration::parse(text).map_err(|error| error.to_string())
+    port502_session::duration::parse(text).map_err(|error| error.to_string())
 }
 
 /// The runtime of a command: one thread, so that nothing that a request needs ever changes threads.

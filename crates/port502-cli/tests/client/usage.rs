@@ -20,8 +20,8 @@ fn bad_input_is_one_line_that_says_what_to_try() {
         // Targets
         (
             &["read", "tpc://plc", "h:0"],
-            "invalid value 'tpc://plc' for '<TARGET>': `tpc` is not a link: use tcp:// (tls, udp, rtu, \
-             ascii, rtu+tcp, ascii+tcp, rtu+udp are planned)",
+            "invalid value 'tpc://plc' for '<TARGET>': `tpc` is not a link: use one of tcp, tls, udp, \
+             rtu, ascii, rtu+tcp, ascii+tcp, rtu+udp",
         ),
         (
             &["read", "plc:99999", "h:0"],

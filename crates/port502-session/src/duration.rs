@@ -1,46 +1,66 @@
 //! Durations as people write them: `500ms`, `2s`, `1.5h`.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+use core::fmt;
 use core::time::Duration;
 
-use thiserror::Error;
-
 /// Why a text is not a duration.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DurationError {
     /// There is no number at the front.
-    #[error("a duration is a number and a unit, as 500ms or 2s")]
     Number,
     /// A number without a unit: a guess would be wrong by a factor of 1000 half of the time.
-    #[error("the unit is missing: write {number}s or {number}ms")]
     Unit {
         /// The number as it was written.
         number: String,
     },
     /// A unit that is not known.
-    #[error("\"{unit}\" is not a unit of time: ms, s, m, h and d are")]
     UnknownUnit {
         /// What stands in its place.
         unit: String,
     },
     /// Longer than a century.
-    #[error("longer than {} days", LONGEST.as_secs() / 86_400)]
     TooLong,
+}
+
+impl core::error::Error for DurationError {}
+
+impl fmt::Display for DurationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DurationError::Number => f.write_str("a duration is a number and a unit, as 500ms or 2s"),
+            DurationError::Unit { number } => {
+                write!(f, "the unit is missing: write {number}s or {number}ms")
+            }
+            DurationError::UnknownUnit { unit } => {
+                write!(f, "\"{unit}\" is not a unit of time: ms, s, m, h and d are")
+            }
+            DurationError::TooLong => write!(f, "longer than {} days", LONGEST.as_secs() / 86_400),
+        }
+    }
 }
 
 /// No timer runs that long, and no sum of a clock and this overflows.
 const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
 
-/// What may follow the number, and its seconds.
-const UNITS: [(&str, f64); 6] =
-    [("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3_600.0), ("d", 86_400.0)];
+/// What may follow the number, and its nanoseconds.
+const UNITS: [(&str, u64); 6] = [
+    ("us", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("d", 86_400_000_000_000),
+];
 
 /// Reads a duration.
 ///
 /// ```
 /// # use std::time::Duration;
-/// assert_eq!(port502_site::duration::parse("500ms")?, Duration::from_millis(500));
-/// assert_eq!(port502_site::duration::parse("1.5m")?, Duration::from_secs(90));
-/// # Ok::<(), port502_site::duration::DurationError>(())
+/// assert_eq!(port502_session::duration::parse("500ms")?, Duration::from_millis(500));
+/// assert_eq!(port502_session::duration::parse("1.5m")?, Duration::from_secs(90));
+/// # Ok::<(), port502_session::duration::DurationError>(())
 /// ```
 ///
 /// # Errors
@@ -55,7 +75,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
         return Err(DurationError::Unit { number: number.to_owned() });
     }
     let seconds = match UNITS.iter().find(|(name, _)| *name == unit) {
-        Some((_, seconds)) => *seconds,
+        Some((_, nanos)) => *nanos as f64 / 1e9,
         None if unit.is_empty() => 0.0,
         None => return Err(DurationError::UnknownUnit { unit: unit.to_owned() }),
     };
@@ -68,10 +88,12 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
 /// A duration in the unit that suits it: `500ms`, `2s`, `1.5m`. Reading it back gives the same where the fraction ends.
 #[must_use]
 pub fn display(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    let fits = |unit: &&(&str, f64)| seconds >= unit.1;
-    let (unit, size) = UNITS.iter().rev().find(fits).copied().unwrap_or(("s", 1.0));
-    format!("{}{unit}", (seconds / size * 1e3).round() / 1e3)
+    let nanos = duration.as_nanos();
+    let fits = |unit: &&(&str, u64)| nanos >= u128::from(unit.1);
+    let (unit, size) = UNITS.iter().rev().find(fits).copied().unwrap_or(("s", 1_000_000_000));
+    let thousandths = (nanos * 1000 + u128::from(size / 2)) / u128::from(size);
+    let text = alloc::format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
+    alloc::format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 #[cfg(test)]
