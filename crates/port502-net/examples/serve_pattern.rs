@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::thread::spawn(move || keeper.block_on(std::future::pending::<()>()));
     runtime.block_on(async {
         let server = Server::bind(&target, options)?;
-        println!("listening on {}", server.local_addr());
+        println!("listening on {}", server.target());
         server.run(device).await
     })?;
     Ok(())

@@ -16,7 +16,7 @@ use std::time::Duration;
 use port502_session::duration;
 use port502_session::server::{Context, Reply};
 use port502_wire::mbap::{self, Frame, TransactionId};
-use port502_wire::{ExceptionCode, PDU_MAX, Table, view};
+use port502_wire::{ExceptionCode, PDU_MAX, Table, UnitId, view};
 
 use crate::Pdu;
 use crate::server::{Late, Outcome, Service, Step};
@@ -182,6 +182,10 @@ fn touches(pdu: &[u8], table: Table, address: u16) -> bool {
 }
 
 impl<S: Service> Service for Faulty<S> {
+    fn serves(&self, unit: UnitId) -> bool {
+        self.service.serves(unit)
+    }
+
     fn call(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
         let refuse = self
             .faults

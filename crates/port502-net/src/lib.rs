@@ -10,6 +10,7 @@ pub mod fault;
 pub mod memory;
 mod pdu;
 pub mod server;
+mod stream;
 mod tcp;
 
 pub use pdu::Pdu;

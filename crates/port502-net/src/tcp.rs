@@ -6,12 +6,21 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
+use crate::Target;
+
 /// Idle time before the first probe; the system's two hours would leave a dead peer's slot taken for as long.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 /// Between probes.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Unanswered probes before the connection is dead.
 const KEEPALIVE_PROBES: u32 = 3;
+
+/// Connects to the first address of a target's host that lets it.
+pub(crate) async fn connect(target: &Target) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((target.host(), target.port())).await?;
+    set_up(&stream)?;
+    Ok(stream)
+}
 
 /// Small frames go out at once, and a peer that has vanished is noticed within half a minute.
 pub(crate) fn set_up(stream: &TcpStream) -> io::Result<()> {

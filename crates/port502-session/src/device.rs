@@ -1,6 +1,7 @@
 //! What a server serves, and what one request is owed: the checks of the specification in their order (function,
 //! structure and quantity, address), then a [`Device`] called with what can only be carried out or refused.
 
+use alloc::string::String;
 use core::net::SocketAddr;
 
 use port502_wire::function::FunctionSet;
@@ -10,6 +11,17 @@ use port502_wire::{
     Span, SubFunction, UnitId, Writer,
 };
 
+/// Who a client is, as its certificate says: known only where the link has TLS.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Identity {
+    /// The subject of the certificate, as `CN=panel-3, O=Northfield`.
+    pub subject: String,
+    /// The SHA-256 of the certificate.
+    pub fingerprint: [u8; 32],
+    /// The role in it; `None` for a certificate without one, which is the null role of Modbus/TCP Security.
+    pub role: Option<String>,
+}
+
 /// Who asks, and whom.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -18,27 +30,33 @@ pub struct Context<'a> {
     pub peer: Option<SocketAddr>,
     /// The unit that the request is for.
     pub unit: UnitId,
-    /// The role in the client's certificate; `None` without TLS, and for a certificate without a role.
-    pub role: Option<&'a str>,
+    /// Who the client has shown itself to be; `None` without TLS.
+    pub identity: Option<&'a Identity>,
 }
 
 impl<'a> Context<'a> {
     /// A client at `peer` that asks `unit` and has shown no certificate.
     #[must_use]
     pub const fn new(peer: Option<SocketAddr>, unit: UnitId) -> Self {
-        Context { peer, unit, role: None }
+        Context { peer, unit, identity: None }
     }
 
-    /// The same client with the role of its certificate.
+    /// The same client with the identity of its certificate.
     #[must_use]
-    pub const fn with_role(self, role: &'a str) -> Self {
-        Context { role: Some(role), ..self }
+    pub const fn with_identity(self, identity: Option<&'a Identity>) -> Self {
+        Context { identity, ..self }
     }
 
     /// The same client asking another unit.
     #[must_use]
     pub const fn for_unit(self, unit: UnitId) -> Self {
         Context { unit, ..self }
+    }
+
+    /// The role in the client's certificate; `None` without TLS, and for a certificate without a role.
+    #[must_use]
+    pub fn role(&self) -> Option<&'a str> {
+        self.identity.and_then(|identity| identity.role.as_deref())
     }
 }
 

@@ -446,11 +446,11 @@ impl Target {
         Target { link: Link::Tcp, host: host.into(), port, options: Vec::new() }
     }
 
-    /// The same place at another port, as the one that the system chose.
+    /// The same link and options at another place, as the one that the system chose.
     #[must_use]
-    pub fn with_port(mut self, port: u16) -> Self {
-        self.port = port;
-        self
+    pub fn at(self, address: SocketAddr) -> Self {
+        let Target { host, port, .. } = Target::from(address);
+        Target { host, port, ..self }
     }
 
     /// How it is reached.

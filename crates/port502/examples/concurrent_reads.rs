@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let server = Server::bind(&Target::tcp("127.0.0.1", 0), server::Options::default())?;
-    let target: Target = server.local_addr().into();
+    let target: Target = server.target().clone();
     let slow: Faults = "delay=20ms".parse()?;
     tokio::spawn(server.run(Faulty::new(MemoryDevice::full(), slow, 1)));
 

@@ -36,7 +36,7 @@ impl Device for Shouter {
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let server = Server::bind(&Target::tcp("127.0.0.1", 0), server::Options::default())?;
-    let target = server.local_addr().into();
+    let target = server.target().clone();
     tokio::spawn(server.run(Shouter));
 
     let client = Client::connect(target, Options::default()).await?;

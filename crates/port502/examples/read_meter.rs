@@ -42,7 +42,7 @@ fn start_meter() -> Result<Target, Box<dyn Error>> {
         .registers(Table::HoldingRegisters, 10, &[0x4D54, 0x5232, 0x3031, 0x3337])
         .build();
     let server = Server::bind(&Target::tcp("127.0.0.1", 0), server::Options::default())?;
-    let target = server.local_addr().into();
+    let target = server.target().clone();
     tokio::spawn(server.run(server::Units::new(server::Unmapped::default()).with(METER, meter)));
     Ok(target)
 }

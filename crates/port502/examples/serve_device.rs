@@ -47,7 +47,7 @@ impl Device for Tank {
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let server = Server::bind(&Target::tcp("127.0.0.1", 0), Options::default())?;
-    let (target, stop) = (server.local_addr().into(), server.stop_handle());
+    let (target, stop) = (server.target().clone(), server.stop_handle());
     println!("serving on {target}");
     let running = tokio::spawn(server.run(Tank { since: Instant::now(), speed: AtomicU16::new(0) }));
 

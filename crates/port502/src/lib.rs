@@ -22,7 +22,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! #     let server = port502::server::Server::bind(&Target::tcp("127.0.0.1", 0), Default::default())?;
-//! #     let port = server.local_addr().port();
+//! #     let port = server.target().port();
 //! #     tokio::spawn(server.run(port502::memory::MemoryDevice::full()));
 //! #     Ok(read("127.0.0.1", port).await?)
 //! # }
@@ -47,7 +47,7 @@
 //!     .registers(Table::HoldingRegisters, 100, &[0; 10])
 //!     .build();
 //! let server = Server::bind(&Target::tcp("127.0.0.1", 0), Options::default())?;
-//! println!("listening on {}", server.local_addr());
+//! println!("listening on {}", server.target());
 //! # server.stop_handle().stop();
 //! server.run(meter.clone()).await?; // until it is stopped
 //! # Ok(()) }

@@ -64,7 +64,7 @@ async fn demo(args: Args) -> Result<(), Failure> {
     })?;
     let plant = device_of(&map);
     let (server, why) = bind()?;
-    let target = Target::tcp("127.0.0.1", server.local_addr().port());
+    let target = Target::tcp("127.0.0.1", server.target().port());
     let stop = server.stop_handle();
     let serving = tokio::spawn(server.run(plant.clone()));
     tokio::spawn(simulate(plant, args.seed));

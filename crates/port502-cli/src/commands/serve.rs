@@ -220,7 +220,7 @@ fn introduce(args: &Args, map: Option<&RegisterMap>, servers: &[Server]) -> Resu
     let mut text = String::new();
     for server in servers {
         // The first line on stdout is where to connect to: scripts wait for it.
-        text.push_str(&format!("listening on tcp://{}\n", server.local_addr()));
+        text.push_str(&format!("listening on {}\n", server.target()));
     }
     if !args.quiet {
         text.push_str(&serves(args, map));
@@ -347,6 +347,14 @@ impl<S: Service> Service for Shown<S> {
             [8 | 21, ..] => self.call_and_show(cx, frame, out),
             _ => self.service.call(cx, frame, out),
         }
+    }
+
+    fn serves(&self, unit: UnitId) -> bool {
+        self.service.serves(unit)
+    }
+
+    fn broadcast(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
+        self.service.broadcast(cx, frame, out)
     }
 }
 

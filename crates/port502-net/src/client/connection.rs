@@ -13,11 +13,11 @@ use port502_session::Instant as SessionInstant;
 use port502_session::client::{ClientSession, Event, StartError};
 use port502_wire::mbap::{ADU_MAX, TransactionId};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Command, Error, IN_FLIGHT_MAX, Options, ProtocolError, QUEUE_MAX, State};
+use crate::stream::Stream;
 use crate::{Link, Pdu, Target, tcp};
 
 /// Bytes taken from the socket at once: more than [`IN_FLIGHT_MAX`] answers of the usual size.
@@ -26,25 +26,19 @@ const READ_LEN: usize = 8 * 1024;
 /// Requests that wait in the task; as many again wait in the channel to it.
 const TAKEN_MAX: usize = QUEUE_MAX / 2;
 
-/// A connection of any link.
-pub(super) type Stream = TcpStream;
-
 /// One attempt to connect.
 pub(super) async fn dial(target: &Target, options: &Options) -> Result<Stream, Error> {
-    if target.link() != Link::Tcp {
-        return Err(Error::Unsupported { link: target.link() });
-    }
     let failed = |source| Error::Connect { target: Box::new(target.clone()), source: Arc::new(source) };
-    let attempt = TcpStream::connect((target.host(), target.port()));
-    let stream = match tokio::time::timeout(options.connect_timeout, attempt).await {
-        Ok(result) => result.map_err(failed)?,
-        Err(_) => {
-            let text = format!("no connection within {:?}", options.connect_timeout);
-            return Err(failed(io::Error::new(io::ErrorKind::TimedOut, text)));
+    let attempt = async {
+        match target.link() {
+            Link::Tcp => tcp::connect(target).await.map(Stream::Tcp).map_err(failed),
+            link => Err(Error::Unsupported { link }),
         }
     };
-    tcp::set_up(&stream).map_err(failed)?;
-    Ok(stream)
+    tokio::time::timeout(options.connect_timeout, attempt).await.unwrap_or_else(|_| {
+        let text = format!("no connection within {:?}", options.connect_timeout);
+        Err(failed(io::Error::new(io::ErrorKind::TimedOut, text)))
+    })
 }
 
 /// Runs until the last handle is dropped.
@@ -67,16 +61,16 @@ pub(super) async fn run(
             }
         };
         state.send_replace(State::Connected);
-        let mut drive = Drive::new(connected, &target, &options);
-        let end = poll_fn(|cx| drive.poll(cx, &mut commands, &mut queue)).await;
-        drive.end(&end);
+        let (end, answered) = match connected {
+            Stream::Tcp(stream) => converse(stream, &target, &options, &mut commands, &mut queue).await,
+        };
         let source = match end {
             End::Closed => return,
             End::Broken(error) => error,
             End::Stream(error) => Arc::new(io::Error::new(io::ErrorKind::InvalidData, error)),
         };
         tracing::debug!(%target, error = %source, "the connection broke");
-        if drive.answered {
+        if answered {
             backoff = Backoff::new(&options);
             state.send_replace(State::Idle);
         } else {
@@ -84,6 +78,20 @@ pub(super) async fn run(
             backoff.failed(&options, Error::Connect { target: Box::new(target.clone()), source }, &state);
         }
     }
+}
+
+/// Moves requests and answers with transaction ids until the connection ends. Whether anything was answered.
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    target: &Target,
+    options: &Options,
+    commands: &mut mpsc::Receiver<Command>,
+    queue: &mut Queue,
+) -> (End, bool) {
+    let mut drive = Drive::new(stream, target, options);
+    let end = poll_fn(|cx| drive.poll(cx, commands, queue)).await;
+    drive.end(&end);
+    (end, drive.answered)
 }
 
 /// How long to leave a server alone after attempts that failed.
@@ -365,13 +373,19 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(n)) => self.sent += n,
                 Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => return Ok(()),
+                Poll::Pending => break,
             }
         }
-        self.gone += self.out.len() as u64;
-        self.out.clear();
-        self.sent = 0;
-        Ok(())
+        if self.sent == self.out.len() {
+            self.gone += self.out.len() as u64;
+            self.out.clear();
+            self.sent = 0;
+        }
+        // A stream with buffers of its own has to be told to send what is in them.
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Ok(()),
+        }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {

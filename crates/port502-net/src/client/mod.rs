@@ -24,6 +24,7 @@ use tokio::time::Instant;
 pub use error::{Error, ProtocolError, RequestError};
 pub use unit::{CommEventCounter, CommEventLog, Limits, Unit};
 
+use crate::stream::Stream;
 use crate::{Link, Pdu, Target};
 
 /// Requests in flight on one connection, at most.
@@ -165,7 +166,7 @@ impl Client {
         }
     }
 
-    fn spawn(target: Target, options: Options, stream: Option<connection::Stream>) -> Client {
+    fn spawn(target: Target, options: Options, stream: Option<Stream>) -> Client {
         let (commands, receiver) = mpsc::channel(QUEUE_MAX / 2);
         let first = if stream.is_some() { State::Connected } else { State::Idle };
         let (state_sender, state) = watch::channel(first);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
-use port502_session::server::{Context, Reply, ServerSession};
+use port502_session::server::{Context, Identity, Reply, ServerSession};
 use port502_wire::mbap::{self, ADU_MAX, HEADER_LEN, Received, TransactionId};
 use port502_wire::{ExceptionCode, PDU_MAX, UnitId};
 use socket2::SockRef;
@@ -47,10 +47,25 @@ thread_local! {
         RefCell::new(Box::new(Scratch { input: [0; READ_LEN], output: [0; WRITE_LEN] }));
 }
 
-/// Serves one client to its end.
-pub(super) async fn run<S: Service>(
-    stream: TcpStream,
+/// Where a connection's bytes come from.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {
+    /// Reads up to `max` bytes that have arrived, whether the runtime knows of them yet or not.
+    fn read_arrived(&mut self, into: &mut Vec<u8>, max: u64);
+}
+
+impl Stream for TcpStream {
+    fn read_arrived(&mut self, into: &mut Vec<u8>, max: u64) {
+        let socket = SockRef::from(&*self);
+        // The socket does not block: what ends this is that there is nothing more, or nobody.
+        let _ = (&*socket).take(max).read_to_end(into);
+    }
+}
+
+/// Serves one client, who is `identity` where the link tells, to its end.
+pub(super) async fn run<S: Service, T: Stream>(
+    stream: T,
     peer: SocketAddr,
+    identity: Option<Arc<Identity>>,
     service: Arc<S>,
     options: Arc<Options>,
     place: Place,
@@ -63,7 +78,8 @@ pub(super) async fn run<S: Service>(
         service,
         session,
         place,
-        cx: Context::new(Some(peer), UnitId::BROADCAST),
+        peer,
+        identity,
         unread: Vec::new(),
         unsent: Vec::new(),
         sent: 0,
@@ -115,12 +131,13 @@ struct Playing {
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-struct Connection<S> {
-    stream: TcpStream,
+struct Connection<S, T> {
+    stream: T,
     service: Arc<S>,
     session: ServerSession,
     place: Place,
-    cx: Context<'static>,
+    peer: SocketAddr,
+    identity: Option<Arc<Identity>>,
     /// Read, and not looked at yet because the socket takes no answers.
     unread: Vec<u8>,
     /// Answers that the socket did not take, from `sent` on.
@@ -132,7 +149,7 @@ struct Connection<S> {
     ended: Option<Closed>,
 }
 
-impl<S: Service> Connection<S> {
+impl<S: Service, T: Stream> Connection<S, T> {
     fn poll(&mut self, task: &mut Task<'_>, requests: &mut u64) -> Poll<Closed> {
         let mut end = self.poll_work(task, requests);
         if let Ok(None) = end
@@ -213,9 +230,7 @@ impl<S: Service> Connection<S> {
     #[cold]
     fn read_arrived(&mut self) {
         self.ended = Some(Closed::ByServer);
-        let socket = SockRef::from(&self.stream);
-        // The socket does not block: what ends this is that there is nothing more, or nobody.
-        let _ = (&*socket).take(ARRIVED_MAX).read_to_end(&mut self.unread);
+        self.stream.read_arrived(&mut self.unread, ARRIVED_MAX);
     }
 
     /// Answers all requests in `input`, and writes the answers together.
@@ -227,6 +242,8 @@ impl<S: Service> Connection<S> {
         requests: &mut u64,
     ) -> Result<(), Closed> {
         let mut filled = 0;
+        let identity = self.identity.clone();
+        let cx = Context::new(Some(self.peer), UnitId::BROADCAST).with_identity(identity.as_deref());
         let unreadable = loop {
             let Some(room) = output.get_mut(filled..).and_then(<[u8]>::first_chunk_mut::<ADU_MAX>) else {
                 // As many answers as the buffer holds: out with them before the next.
@@ -249,7 +266,7 @@ impl<S: Service> Connection<S> {
             let function = frame.pdu.first().copied().unwrap_or_default();
             let Some((header, pdu)) = room.split_first_chunk_mut::<HEADER_LEN>() else { continue };
             let Some(pdu) = pdu.first_chunk_mut::<PDU_MAX>() else { continue };
-            let reply = match self.service.call(&self.cx.for_unit(unit), &frame, pdu) {
+            let reply = match self.service.call(&cx.for_unit(unit), &frame, pdu) {
                 Outcome::Now(reply) => reply,
                 Outcome::Later(answer) if self.session.begin() => {
                     self.late.push(Waiting { transaction, unit, function, answer });
@@ -285,10 +302,20 @@ impl<S: Service> Connection<S> {
             self.unsent.extend_from_slice(bytes);
             self.session.stalled();
         }
-        Ok(())
+        self.poll_stream(task)
+    }
+
+    /// Lets a stream that has buffers of its own send what is in them, as far as the socket takes it.
+    #[inline]
+    fn poll_stream(&mut self, task: &mut Task<'_>) -> Result<(), Closed> {
+        match Pin::new(&mut self.stream).poll_flush(task) {
+            Poll::Ready(Err(_)) => Err(Closed::Broken),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
     }
 
     fn poll_flush(&mut self, task: &mut Task<'_>) -> Result<(), Closed> {
+        self.poll_stream(task)?;
         if self.unsent.is_empty() {
             return Ok(());
         }

@@ -5,7 +5,7 @@
 //!
 //! # async fn serve() -> std::io::Result<()> {
 //! let server = Server::bind(&"tcp://127.0.0.1:1502".parse().expect("a target"), Options::default())?;
-//! println!("listening on {}", server.local_addr());
+//! println!("listening on {}", server.target());
 //! server.run(MemoryDevice::full()).await
 //! # }
 //! ```
@@ -27,7 +27,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-pub use port502_session::server::{Context, Device, DeviceResult, Reply, answer};
+pub use port502_session::server::{Context, Device, DeviceResult, Identity, Reply, answer};
 pub use registry::Closed;
 pub use service::{Late, Outcome, Service, Step, Units, Unmapped};
 
@@ -138,11 +138,18 @@ impl std::fmt::Display for Refusal {
     }
 }
 
+/// Where clients come from.
+#[derive(Debug)]
+enum Listener {
+    Stream(std::net::TcpListener),
+}
+
 /// A listening socket that serves nothing yet.
 #[derive(Debug)]
 pub struct Server {
-    listener: std::net::TcpListener,
-    local: SocketAddr,
+    listener: Listener,
+    target: Target,
+    local: Option<SocketAddr>,
     options: Options,
     stop: watch::Sender<bool>,
 }
@@ -165,28 +172,34 @@ impl Server {
     /// # Errors
     /// The system's, for an address in use, a port below 1024 without the right to it, and the like.
     pub fn bind(target: &Target, options: Options) -> io::Result<Server> {
-        if target.link() != Link::Tcp {
-            let text = format!("{}:// cannot be listened on yet: use tcp://", target.link().scheme());
-            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
-        }
-        let address = (target.host(), target.port()).to_socket_addrs()?.next();
-        let address = address.ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // A restarted server must get its port back while old connections linger.
-        #[cfg(not(windows))]
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        tcp::allow_files(options.connections);
-        let listener = std::net::TcpListener::from(socket);
-        let local = listener.local_addr()?;
-        Ok(Server { listener, local, options, stop: watch::Sender::new(false) })
+        let (listener, local) = match target.link() {
+            Link::Tcp => {
+                let listener = listen(target)?;
+                tcp::allow_files(options.connections);
+                let local = listener.local_addr()?;
+                (Listener::Stream(listener), Some(local))
+            }
+            link => {
+                let text = format!("{}:// cannot be listened on yet: use tcp://", link.scheme());
+                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+            }
+        };
+        let target = match local {
+            Some(local) => target.clone().at(local),
+            None => target.clone(),
+        };
+        Ok(Server { listener, target, local, options, stop: watch::Sender::new(false) })
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// Where it listens, with the address and port that the system chose.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The address of its socket; `None` on a serial port.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local
     }
 
@@ -205,30 +218,57 @@ impl Server {
     /// The listening socket cannot be used. Failures of single connections, and want of file descriptors, end
     /// nothing.
     pub async fn run<S: Service>(self, service: S) -> io::Result<()> {
-        let listener = TcpListener::from_std(self.listener)?;
         let (service, options) = (Arc::new(service), Arc::new(self.options));
-        let registry = Arc::new(Registry::new(&options));
-        let _time = KeepTime::start(&registry, options.timekeeper.as_ref());
-        let mut stopped = self.stop.subscribe();
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                _ = stopped.wait_for(|stop| *stop) => break,
-            };
-            match accepted {
-                Ok((stream, peer)) => accept(stream, peer, &service, &options, &registry),
-                Err(error) if is_one_connections(&error) => {}
-                Err(error) => {
-                    // Out of file descriptors, most likely: make room, and give the system time.
-                    tracing::warn!(%error, "accept failed");
-                    registry.make_room(ACCEPT_PAUSE).await;
-                }
+        let stopped = self.stop.subscribe();
+        match self.listener {
+            Listener::Stream(listener) => {
+                let listener = TcpListener::from_std(listener)?;
+                run_listener(listener, &service, &options, stopped).await;
             }
         }
-        drop(listener);
-        registry.drain(STOP_MAX).await;
         Ok(())
     }
+}
+
+fn listen(target: &Target) -> io::Result<std::net::TcpListener> {
+    let address = (target.host(), target.port()).to_socket_addrs()?.next();
+    let address = address.ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted server must get its port back while old connections linger.
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Accepts connections until the server is stopped, and waits for the last of them.
+async fn run_listener<S: Service>(
+    listener: TcpListener,
+    service: &Arc<S>,
+    options: &Arc<Options>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let registry = Arc::new(Registry::new(options));
+    let _time = KeepTime::start(&registry, options.timekeeper.as_ref());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => accept(stream, peer, service, options, &registry),
+            Err(error) if is_one_connections(&error) => {}
+            Err(error) => {
+                // Out of file descriptors, most likely: make room, and give the system time.
+                tracing::warn!(%error, "accept failed");
+                registry.make_room(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    registry.drain(STOP_MAX).await;
 }
 
 /// The task that keeps a server's timeouts; it ends with this.
@@ -281,7 +321,7 @@ fn accept<S: Service>(
     options.tell(&Event::Opened { peer });
     let (service, told) = (Arc::clone(service), Arc::clone(options));
     let id = place.id();
-    let task = tokio::spawn(connection::run(stream, peer, service, told, place));
+    let task = tokio::spawn(connection::run(stream, peer, None, service, told, place));
     registry.started(id, task.abort_handle());
 }
 

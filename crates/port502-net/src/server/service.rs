@@ -16,6 +16,18 @@ pub trait Service: Send + Sync + 'static {
     /// Answers one frame. An answer that is there at once is written to `out`; one that takes time is a future,
     /// and requests behind it are not held up.
     fn call(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome;
+
+    /// Whether something answers under `unit`. On a serial line others may: there a server keeps silent for all
+    /// units but its own, and [`call`](Self::call) is not asked.
+    fn serves(&self, unit: UnitId) -> bool {
+        let _ = unit;
+        true
+    }
+
+    /// Carries out what is broadcast on a serial line. Nobody answers that, so the outcome is only waited for.
+    fn broadcast(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
+        self.call(cx, frame, out)
+    }
 }
 
 /// How a [`Service`] answers.
@@ -110,5 +122,16 @@ impl<D: Device + 'static> Service for Units<D> {
             }
             (None, Unmapped::Silence) => Reply::Silence,
         })
+    }
+
+    fn serves(&self, unit: UnitId) -> bool {
+        self.devices.contains_key(&unit)
+    }
+
+    fn broadcast(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
+        for (unit, device) in &self.devices {
+            device.answer(&cx.for_unit(*unit), frame.pdu, out);
+        }
+        Outcome::Now(Reply::Silence)
     }
 }

@@ -15,7 +15,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Runs a server on a port that the system chooses.
 pub fn serve<S: Service>(service: S, options: Options) -> SocketAddr {
     let server = Server::bind(&"tcp://127.0.0.1:0".parse().unwrap(), options).unwrap();
-    let address = server.local_addr();
+    let address = server.local_addr().unwrap();
     tokio::spawn(server.run(service));
     address
 }

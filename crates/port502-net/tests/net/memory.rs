@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering::SeqCst};
 
 use port502_net::client::{Client, Options};
 use port502_net::memory::{CHANGES_MAX, Change, FILES_MAX, MemoryDevice, QUEUED_MAX, Values};
-use port502_net::server::{self, Context, Device, Reply};
+use port502_net::server::{self, Context, Device, Identity, Reply};
 use port502_wire::{ExceptionCode, FileRead, FileWrite, FunctionCode, PDU_MAX, Registers, Table, UnitId};
 use proptest::prelude::*;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -279,7 +279,7 @@ fn a_hook_knows_who_asks() {
         .on_write(move |cx, change| {
             assert_eq!(change.unit, Some(cx.unit));
             unit.store(cx.unit.get().into(), SeqCst);
-            if cx.role == Some("operator") { Ok(()) } else { Err(ExceptionCode::IllegalFunction) }
+            if cx.role() == Some("operator") { Ok(()) } else { Err(ExceptionCode::IllegalFunction) }
         })
         .build();
     let mut out = [0; PDU_MAX];
@@ -287,6 +287,8 @@ fn a_hook_knows_who_asks() {
     let request = hex("06 0000 0001");
     assert_eq!(device.answer(&cx, &request, &mut out), Reply::Exception(ExceptionCode::IllegalFunction));
     assert_eq!(seen.load(SeqCst), 9);
-    let cx = cx.with_role("operator");
+    let role = Some("operator".to_owned());
+    let operator = Identity { subject: "CN=panel".to_owned(), fingerprint: [0; 32], role };
+    let cx = cx.with_identity(Some(&operator));
     assert_eq!(device.answer(&cx, &request, &mut out), Reply::Response { len: 5 });
 }

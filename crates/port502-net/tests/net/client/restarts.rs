@@ -23,7 +23,7 @@ fn start(address: &str, generation: u16) -> (Runtime, SocketAddr) {
     let device = MemoryDevice::builder().registers(Table::HoldingRegisters, 0, &[generation; 100]).build();
     let target: Target = address.parse().unwrap();
     let server = Server::bind(&target, server::Options::default()).unwrap();
-    let local = server.local_addr();
+    let local = server.local_addr().unwrap();
     runtime.spawn(server.run(device));
     (runtime, local)
 }

@@ -243,7 +243,7 @@ async fn both_families_on_one_socket() {
         eprintln!("skipped: there is no IPv6 here");
         return;
     };
-    let port = server.local_addr().port();
+    let port = server.target().port();
     tokio::spawn(server.run(MemoryDevice::full()));
     let mut friend = Mbap::connect(SocketAddr::from(([127, 0, 0, 1], port))).await;
     assert!(ask(&mut friend).await);

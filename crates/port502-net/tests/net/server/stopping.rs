@@ -19,7 +19,7 @@ fn bind() -> Server {
 #[tokio::test]
 async fn what_is_in_flight_is_answered_before_a_server_ends() {
     let (server, slow) = (bind(), Slow::new());
-    let (address, stop) = (server.local_addr(), server.stop_handle());
+    let (address, stop) = (server.local_addr().unwrap(), server.stop_handle());
     let running = tokio::spawn(server.run(slow.clone()));
     let mut idle = Mbap::connect(address).await;
     let mut waiting = Mbap::connect(address).await;
@@ -54,7 +54,7 @@ async fn what_is_in_flight_is_answered_before_a_server_ends() {
 async fn a_server_does_not_wait_for_ever() {
     let _clock = clock::stop();
     let (server, slow) = (bind(), Slow::new());
-    let (address, stop) = (server.local_addr(), server.stop_handle());
+    let (address, stop) = (server.local_addr().unwrap(), server.stop_handle());
     let running = tokio::spawn(server.run(slow.clone()));
     let mut waiting = Mbap::connect(address).await;
     waiting.send_raw(&[mbap(1, 1, &hex("41 01")), mbap(2, 1, &hex("07"))].concat()).await;
