@@ -18,15 +18,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod compile;
 pub mod datum;
+mod document;
 mod excerpt;
 mod nearest;
 pub mod point;
 pub mod read_plan;
 pub mod register_map;
+pub mod site;
 pub mod write_plan;
 
 pub use datum::{Cells, Datum, ValueError};
 pub use nearest::nearest;
 pub use point::{Point, PointError};
 pub use register_map::RegisterMap;
+pub use site::Site;

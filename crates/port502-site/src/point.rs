@@ -187,6 +187,15 @@ pub fn number(text: &str) -> Option<u32> {
 }
 
 impl Point {
+    /// The first holding register.
+    pub(crate) const FIRST_HOLDING: Point = Point {
+        table: Table::HoldingRegisters,
+        address: 0,
+        value_type: ValueType::U16,
+        order: Order { words_reversed: false, bytes_swapped: false },
+        count: 1,
+    };
+
     /// `count` values of a type from `address` on.
     ///
     /// # Errors

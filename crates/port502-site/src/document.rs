@@ -1,0 +1,620 @@
+//! TOML as a tree in which everything knows its place, so that whoever reads it can say where something is wrong.
+//!
+//! The grammar is `toml_parser`'s, which goes on after an error; the tree is our own, for three reasons. It gathers all
+//! errors, those of names given twice among them, with the place of the first. It is small: a site of half a million
+//! tags has to fit into memory beside what is made of it. And it keeps what decides how a value was meant.
+//!
+//! ```text
+//!   [device.intake]          tables[0] = { device -> 1 }
+//!   unit = 3                 tables[1] = { intake -> 2 }
+//!                            tables[2] = { unit -> 3 at 23..24 }
+//! ```
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use toml_parser::decoder::{Encoding, ScalarKind};
+use toml_parser::parser::{EventReceiver, RecursionGuard, ValidateWhitespace, parse_document};
+use toml_parser::{ErrorSink, Expected, ParseError, Source, lexer::TokenKind};
+
+/// Brackets within brackets: no site file needs more, and a file made to exhaust the stack has more.
+const DEPTH_MAX: u32 = 16;
+
+/// So many tokens are looked at in one piece, and then as many as there are to the next header.
+const PIECE_LEN: usize = 1 << 14;
+
+/// A table with more names than this finds them by their hash.
+const SCANNED_MAX: usize = 12;
+
+/// The bytes of a text from `start` to `end`, `end` not among them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Span {
+    /// The first byte.
+    pub start: u32,
+    /// The first byte behind it.
+    pub end: u32,
+}
+
+impl Span {
+    /// From `start` to `end`, as far as a text of a site file can reach.
+    #[must_use]
+    pub fn new(start: usize, end: usize) -> Self {
+        let cut = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Span { start: cut(start), end: cut(end) }
+    }
+}
+
+impl From<toml_parser::Span> for Span {
+    fn from(span: toml_parser::Span) -> Self {
+        Span::new(span.start(), span.end())
+    }
+}
+
+/// Which table of a [`Document`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TableId(u32);
+
+/// What stands behind `=`, and where.
+#[derive(Clone, Debug)]
+pub(crate) struct Node<'t> {
+    pub(crate) value: Value<'t>,
+    pub(crate) span: Span,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Value<'t> {
+    Text(Cow<'t, str>),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+    /// A date or a time. None of our keys takes one.
+    Date,
+    Array(Vec<Node<'t>>),
+    Table(TableId),
+    /// It was wrong, and has been told.
+    Broken,
+}
+
+impl Node<'_> {
+    fn into_owned(self) -> Node<'static> {
+        let value = match self.value {
+            Value::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+            Value::Integer(integer) => Value::Integer(integer),
+            Value::Float(float) => Value::Float(float),
+            Value::Boolean(on) => Value::Boolean(on),
+            Value::Date => Value::Date,
+            Value::Array(items) => Value::Array(items.into_iter().map(Node::into_owned).collect()),
+            Value::Table(id) => Value::Table(id),
+            Value::Broken => Value::Broken,
+        };
+        Node { value, span: self.span }
+    }
+}
+
+impl Value<'_> {
+    /// What it is called where something else was wanted.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Value::Text(_) => "a text",
+            Value::Integer(_) => "an integer",
+            Value::Float(_) => "a number",
+            Value::Boolean(_) => "true or false",
+            Value::Date => "a date",
+            Value::Array(_) => "a list",
+            Value::Table(_) => "a table",
+            Value::Broken => "broken",
+        }
+    }
+}
+
+/// A name and what it stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry<'t> {
+    pub(crate) key: Cow<'t, str>,
+    pub(crate) key_span: Span,
+    pub(crate) node: Node<'t>,
+}
+
+/// How a table came to be, which decides what may be added to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Origin {
+    /// It stands in front of another in a header.
+    Implied,
+    /// It has a header.
+    Header,
+    /// It stands in front of another in a dotted key.
+    Dotted,
+    /// It stands in braces.
+    Inline,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Table<'t> {
+    pub(crate) entries: Vec<Entry<'t>>,
+    /// Of a large table, where each name is.
+    #[allow(clippy::box_collection, reason = "nearly all tables are small, and there are very many of them")]
+    index: Option<Box<HashMap<Cow<'t, str>, u32>>>,
+    origin: Origin,
+}
+
+impl<'t> Table<'t> {
+    const fn new(origin: Origin) -> Self {
+        Table { entries: Vec::new(), index: None, origin }
+    }
+
+    pub(crate) fn find(&self, key: &str) -> Option<&Entry<'t>> {
+        self.entries.get(self.position(key)?)
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        match &self.index {
+            None => self.entries.iter().position(|entry| entry.key == key),
+            Some(index) => usize::try_from(*index.get(key)?).ok(),
+        }
+    }
+
+    fn push(&mut self, entry: Entry<'t>) {
+        let at = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        if let Some(index) = &mut self.index {
+            index.insert(entry.key.clone(), at(self.entries.len()));
+        }
+        self.entries.push(entry);
+        if self.index.is_none() && self.entries.len() > SCANNED_MAX {
+            let keys = self.entries.iter().enumerate();
+            self.index = Some(Box::new(keys.map(|(k, entry)| (entry.key.clone(), at(k))).collect()));
+        }
+    }
+}
+
+/// What is wrong with the text as TOML.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Wrong {
+    pub(crate) span: Span,
+    pub(crate) what: WrongToml,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum WrongToml {
+    /// The grammar's own message.
+    Syntax { message: String },
+    /// A name given twice; `first` is where the other stands.
+    Twice { key: String, first: Span },
+    /// A table in braces is complete as it stands.
+    Closed { key: String, first: Span },
+    /// An integer above 2^63 - 1.
+    TooLarge,
+}
+
+/// A file as a tree.
+#[derive(Debug)]
+pub(crate) struct Document<'t> {
+    tables: Vec<Table<'t>>,
+}
+
+impl<'t> Document<'t> {
+    /// The tree of a text, and what is wrong with it. Of what is wrong as much is in the tree as can be told.
+    pub(crate) fn parse(text: &'t str, wrong_max: usize) -> (Self, Vec<Wrong>) {
+        let source = Source::new(text);
+        let mut builder = Builder::new(source);
+        let mut sink = Sink { wrong: Vec::new(), max: wrong_max };
+        let mut tokens = Vec::with_capacity(PIECE_LEN + PIECE_LEN / 8);
+        let (mut depth, mut fresh_line) = (0_u32, true);
+        for token in source.lex() {
+            let kind = token.kind();
+            // The grammar wants all of its tokens at once. They take more room than the text and the tree together;
+            // a header at the beginning of a line is where it can be cut.
+            if kind == TokenKind::LeftSquareBracket && fresh_line && depth == 0 && tokens.len() >= PIECE_LEN {
+                read_piece(&mut tokens, &mut builder, source, &mut sink);
+            }
+            match kind {
+                TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => depth += 1,
+                TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
+                    depth = depth.saturating_sub(1);
+                }
+                _ => {}
+            }
+            fresh_line = kind == TokenKind::Newline || (fresh_line && kind == TokenKind::Whitespace);
+            tokens.push(token);
+        }
+        read_piece(&mut tokens, &mut builder, source, &mut sink);
+        let mut wrong = builder.wrong;
+        wrong.append(&mut sink.wrong);
+        wrong.sort_by_key(|wrong| wrong.span);
+        (Document { tables: builder.tables }, wrong)
+    }
+
+    /// The same tree, with its texts copied.
+    pub(crate) fn into_owned(self) -> Document<'static> {
+        let own = |key: Cow<'_, str>| Cow::Owned(key.into_owned());
+        let tables = self.tables.into_iter().map(|table| {
+            let mut owned = Table::new(table.origin);
+            for entry in table.entries {
+                let Entry { key, key_span, node } = entry;
+                owned.push(Entry { key: own(key), key_span, node: node.into_owned() });
+            }
+            owned
+        });
+        Document { tables: tables.collect() }
+    }
+
+    pub(crate) const fn root(&self) -> TableId {
+        TableId(0)
+    }
+
+    pub(crate) fn table(&self, id: TableId) -> &Table<'t> {
+        let at = usize::try_from(id.0).unwrap_or(usize::MAX);
+        self.tables.get(at).unwrap_or(const { &Table::new(Origin::Inline) })
+    }
+}
+
+fn read_piece(
+    tokens: &mut Vec<toml_parser::lexer::Token>,
+    builder: &mut Builder<'_>,
+    source: Source<'_>,
+    sink: &mut Sink,
+) {
+    let mut strict = ValidateWhitespace::new(builder, source);
+    let mut guarded = RecursionGuard::new(&mut strict, DEPTH_MAX);
+    parse_document(tokens, &mut guarded, sink);
+    tokens.clear();
+}
+
+/// Where the grammar's errors go.
+struct Sink {
+    wrong: Vec<Wrong>,
+    max: usize,
+}
+
+impl ErrorSink for Sink {
+    fn report_error(&mut self, error: ParseError) {
+        if self.wrong.len() >= self.max {
+            return;
+        }
+        let span = error.unexpected().or(error.context()).unwrap_or_default().into();
+        let mut message = error.description().to_owned();
+        let expected = error.expected().unwrap_or_default();
+        for (at, expected) in expected.iter().enumerate() {
+            message.push_str(match at {
+                0 => "; write ",
+                _ if at + 1 == expected_len(error.expected()) => " or ",
+                _ => ", ",
+            });
+            match expected {
+                Expected::Literal("\n") => message.push_str("a new line"),
+                Expected::Literal(text) => {
+                    message.push_str(text);
+                }
+                Expected::Description(text) => message.push_str(text),
+                _ => message.push_str("something else"),
+            }
+        }
+        let what = WrongToml::Syntax { message };
+        // One slip can be told from two sides.
+        if self.wrong.last().is_none_or(|last| last.span != span) {
+            self.wrong.push(Wrong { span, what });
+        }
+    }
+}
+
+fn expected_len(expected: Option<&[Expected]>) -> usize {
+    expected.map_or(0, <[Expected]>::len)
+}
+
+/// What has been begun and not ended.
+enum Open<'t> {
+    /// A key whose value comes.
+    Key {
+        table: TableId,
+        key: Cow<'t, str>,
+        span: Span,
+    },
+    Array {
+        items: Vec<Node<'t>>,
+        start: Span,
+    },
+    Inline {
+        table: TableId,
+        start: Span,
+    },
+}
+
+struct Builder<'t> {
+    source: Source<'t>,
+    tables: Vec<Table<'t>>,
+    /// The names of the header or the dotted key that is being read.
+    keys: Vec<(Cow<'t, str>, Span)>,
+    /// The table of the last header.
+    current: TableId,
+    open: Vec<Open<'t>>,
+    wrong: Vec<Wrong>,
+}
+
+impl<'t> Builder<'t> {
+    fn new(source: Source<'t>) -> Self {
+        Builder {
+            source,
+            tables: vec![Table::new(Origin::Header)],
+            keys: Vec::new(),
+            current: TableId(0),
+            open: Vec::new(),
+            wrong: Vec::new(),
+        }
+    }
+
+    fn add_table(&mut self, origin: Origin) -> TableId {
+        let id = TableId(u32::try_from(self.tables.len()).unwrap_or(u32::MAX));
+        self.tables.push(Table::new(origin));
+        id
+    }
+
+    fn table(&mut self, id: TableId) -> Option<&mut Table<'t>> {
+        self.tables.get_mut(usize::try_from(id.0).ok()?)
+    }
+
+    fn twice(&mut self, key: &str, span: Span, first: Span) {
+        let what = WrongToml::Twice { key: key.to_owned(), first };
+        self.wrong.push(Wrong { span, what });
+    }
+
+    /// The table that `key` names in `parent`, made if there is none. `None`: it has been told why not.
+    #[allow(clippy::ptr_arg, reason = "the key is kept as it is, borrowed where it was borrowed")]
+    fn step(&mut self, parent: TableId, key: &Cow<'t, str>, span: Span, origin: Origin) -> Option<TableId> {
+        let found =
+            self.table(parent)?.find(key).map(|entry| (entry.key_span, last_table(&entry.node.value)));
+        match found {
+            None => {
+                let id = self.add_table(origin);
+                let node = Node { value: Value::Table(id), span };
+                self.table(parent)?.push(Entry { key: key.clone(), key_span: span, node });
+                Some(id)
+            }
+            Some((first, Some(id))) => {
+                let had = self.table(id)?.origin;
+                let may = match origin {
+                    Origin::Dotted => had == Origin::Dotted,
+                    _ => had != Origin::Inline,
+                };
+                if may {
+                    return Some(id);
+                }
+                let what = WrongToml::Closed { key: key.to_string(), first };
+                self.wrong.push(Wrong { span, what });
+                None
+            }
+            Some((first, None)) => {
+                self.twice(key, span, first);
+                None
+            }
+        }
+    }
+
+    /// Opens the table that a header names; what cannot be opened gets a table that belongs to nothing, so that what
+    /// stands in it is read, and its own errors told.
+    fn open_header(&mut self, in_array: bool, header: Span) {
+        self.open.clear();
+        let mut keys = std::mem::take(&mut self.keys);
+        let table = self.find_header(&keys, in_array, header);
+        keys.clear();
+        self.keys = keys;
+        self.current = match table {
+            Some(table) => table,
+            None => self.add_table(Origin::Header),
+        };
+    }
+
+    fn find_header(
+        &mut self,
+        keys: &[(Cow<'t, str>, Span)],
+        in_array: bool,
+        header: Span,
+    ) -> Option<TableId> {
+        let ((key, span), parents) = keys.split_last()?;
+        let mut parent = TableId(0);
+        for (key, span) in parents {
+            parent = self.step(parent, key, *span, Origin::Implied)?;
+        }
+        let found =
+            self.table(parent)?.find(key).map(|entry| (entry.key_span, entry.node.value.clone_shallow()));
+        if in_array {
+            let id = self.add_table(Origin::Header);
+            let element = Node { value: Value::Table(id), span: header };
+            let parent = self.table(parent)?;
+            match parent.position(key) {
+                None => {
+                    let node = Node { value: Value::Array(vec![element]), span: header };
+                    parent.push(Entry { key: key.clone(), key_span: *span, node });
+                }
+                Some(at) => match parent.entries.get_mut(at) {
+                    Some(Entry { node: Node { value: Value::Array(items), .. }, .. }) => items.push(element),
+                    Some(entry) => {
+                        let first = entry.key_span;
+                        self.twice(key, *span, first);
+                    }
+                    None => {}
+                },
+            }
+            return Some(id);
+        }
+        match found {
+            Some((first, Some(id))) => {
+                let table = self.table(id)?;
+                match table.origin {
+                    Origin::Implied => {
+                        table.origin = Origin::Header;
+                        Some(id)
+                    }
+                    Origin::Header | Origin::Dotted => {
+                        self.twice(key, *span, first);
+                        // What is in it belongs to the first all the same, and more errors may be found so.
+                        None
+                    }
+                    Origin::Inline => {
+                        let what = WrongToml::Closed { key: key.to_string(), first };
+                        self.wrong.push(Wrong { span: *span, what });
+                        None
+                    }
+                }
+            }
+            Some((first, None)) => {
+                self.twice(key, *span, first);
+                None
+            }
+            None => self.step(parent, key, *span, Origin::Header),
+        }
+    }
+
+    /// Begins the value of the dotted key that has been read.
+    fn open_key(&mut self) {
+        let mut keys = std::mem::take(&mut self.keys);
+        // A key whose value never came.
+        if matches!(self.open.last(), Some(Open::Key { .. })) {
+            self.open.pop();
+        }
+        let base = self.open.iter().rev().find_map(|open| match open {
+            Open::Inline { table, .. } => Some(*table),
+            _ => None,
+        });
+        let mut table = Some(base.unwrap_or(self.current));
+        if let Some((key, span)) = keys.pop() {
+            for (key, span) in keys.drain(..) {
+                table = table.and_then(|parent| self.step(parent, &key, span, Origin::Dotted));
+            }
+            // Into nowhere, when there is no table for it.
+            let table = match table {
+                Some(table) => table,
+                None => self.add_table(Origin::Header),
+            };
+            self.open.push(Open::Key { table, key, span });
+        }
+        keys.clear();
+        self.keys = keys;
+    }
+
+    /// Puts a value where it belongs.
+    fn place(&mut self, node: Node<'t>) {
+        match self.open.last_mut() {
+            Some(Open::Array { items, .. }) => items.push(node),
+            Some(Open::Key { .. }) => {
+                let Some(Open::Key { table, key, span }) = self.open.pop() else { return };
+                let Some(into) = self.table(table) else { return };
+                match into.find(&key).map(|entry| entry.key_span) {
+                    Some(first) => self.twice(&key, span, first),
+                    None => into.push(Entry { key, key_span: span, node }),
+                }
+            }
+            Some(Open::Inline { .. }) | None => {} // a value without a key, which has been told
+        }
+    }
+}
+
+/// The table behind a value: that itself, or the last of `[[tables]]`.
+fn last_table(value: &Value<'_>) -> Option<TableId> {
+    match value {
+        Value::Table(id) => Some(*id),
+        Value::Array(items) => match items.last()?.value {
+            Value::Table(id) => Some(id),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+impl Value<'_> {
+    /// Whether it is a table, and which.
+    fn clone_shallow(&self) -> Option<TableId> {
+        if let Value::Table(id) = self { Some(*id) } else { None }
+    }
+}
+
+impl EventReceiver for Builder<'_> {
+    fn std_table_open(&mut self, _: toml_parser::Span, _: &mut dyn ErrorSink) {
+        self.keys.clear();
+    }
+
+    fn std_table_close(&mut self, span: toml_parser::Span, _: &mut dyn ErrorSink) {
+        self.open_header(false, span.into());
+    }
+
+    fn array_table_open(&mut self, _: toml_parser::Span, _: &mut dyn ErrorSink) {
+        self.keys.clear();
+    }
+
+    fn array_table_close(&mut self, span: toml_parser::Span, _: &mut dyn ErrorSink) {
+        self.open_header(true, span.into());
+    }
+
+    fn inline_table_open(&mut self, span: toml_parser::Span, _: &mut dyn ErrorSink) -> bool {
+        // Dotted keys may add to it until it is closed.
+        let table = self.add_table(Origin::Dotted);
+        self.open.push(Open::Inline { table, start: span.into() });
+        true
+    }
+
+    fn inline_table_close(&mut self, span: toml_parser::Span, _: &mut dyn ErrorSink) {
+        self.keys.clear();
+        while let Some(open) = self.open.pop() {
+            if let Open::Inline { table, start } = open {
+                if let Some(table) = self.table(table) {
+                    table.origin = Origin::Inline;
+                }
+                let span = Span { start: start.start, end: Span::from(span).end };
+                self.place(Node { value: Value::Table(table), span });
+                return;
+            }
+        }
+    }
+
+    fn array_open(&mut self, span: toml_parser::Span, _: &mut dyn ErrorSink) -> bool {
+        self.open.push(Open::Array { items: Vec::new(), start: span.into() });
+        true
+    }
+
+    fn array_close(&mut self, span: toml_parser::Span, _: &mut dyn ErrorSink) {
+        while let Some(open) = self.open.pop() {
+            if let Open::Array { items, start } = open {
+                let span = Span { start: start.start, end: Span::from(span).end };
+                self.place(Node { value: Value::Array(items), span });
+                return;
+            }
+        }
+    }
+
+    fn simple_key(&mut self, span: toml_parser::Span, kind: Option<Encoding>, error: &mut dyn ErrorSink) {
+        let mut key = Cow::Borrowed("");
+        if let Some(raw) = self.source.get(span) {
+            toml_parser::Raw::new_unchecked(raw.as_str(), kind, span).decode_key(&mut key, error);
+        }
+        self.keys.push((key, span.into()));
+    }
+
+    fn key_val_sep(&mut self, _: toml_parser::Span, _: &mut dyn ErrorSink) {
+        self.open_key();
+    }
+
+    fn scalar(&mut self, span: toml_parser::Span, kind: Option<Encoding>, error: &mut dyn ErrorSink) {
+        let Some(raw) = self.source.get(span) else { return };
+        let raw = toml_parser::Raw::new_unchecked(raw.as_str(), kind, span);
+        let mut text = Cow::Borrowed("");
+        let mut told = false;
+        let mut tell = |told_error: ParseError| {
+            told = true;
+            error.report_error(told_error);
+        };
+        let scalar = raw.decode_scalar(&mut text, &mut tell);
+        let value = match scalar {
+            ScalarKind::String => Value::Text(text),
+            _ if told => Value::Broken,
+            ScalarKind::Boolean(on) => Value::Boolean(on),
+            ScalarKind::DateTime => Value::Date,
+            ScalarKind::Float => text.parse().map_or(Value::Broken, Value::Float),
+            ScalarKind::Integer(radix) => match i64::from_str_radix(&text, radix.value()) {
+                Ok(integer) => Value::Integer(integer),
+                Err(_) => {
+                    self.wrong.push(Wrong { span: span.into(), what: WrongToml::TooLarge });
+                    Value::Broken
+                }
+            },
+        };
+        self.place(Node { value, span: span.into() });
+    }
+}

@@ -1,0 +1,3 @@
+//! The site file: the example, all that can be wrong, and what it compiles to.
+
+mod example;
