@@ -14,8 +14,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use toml_parser::decoder::{Encoding, ScalarKind};
+use toml_parser::lexer::{Token, TokenKind};
 use toml_parser::parser::{EventReceiver, RecursionGuard, ValidateWhitespace, parse_document};
-use toml_parser::{ErrorSink, Expected, ParseError, Source, lexer::TokenKind};
+use toml_parser::{ErrorSink, Expected, ParseError, Source};
 
 /// Brackets within brackets: no site file needs more, and a file made to exhaust the stack has more.
 const DEPTH_MAX: u32 = 16;
@@ -197,26 +198,15 @@ impl<'t> Document<'t> {
         let source = Source::new(text);
         let mut builder = Builder::new(source);
         let mut sink = Sink { wrong: Vec::new(), max: wrong_max };
-        let mut tokens = Vec::with_capacity(PIECE_LEN + PIECE_LEN / 8);
-        let (mut depth, mut fresh_line) = (0_u32, true);
+        let mut pieces = Pieces::default();
         for token in source.lex() {
-            let kind = token.kind();
-            // The grammar wants all of its tokens at once. They take more room than the text and the tree together;
-            // a header at the beginning of a line is where it can be cut.
-            if kind == TokenKind::LeftSquareBracket && fresh_line && depth == 0 && tokens.len() >= PIECE_LEN {
-                read_piece(&mut tokens, &mut builder, source, &mut sink);
+            if let Some(rest) = pieces.end_before(token.kind()) {
+                pieces.read(&mut builder, source, &mut sink);
+                rest.into_iter().for_each(|token| pieces.push(token));
             }
-            match kind {
-                TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => depth += 1,
-                TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
-                    depth = depth.saturating_sub(1);
-                }
-                _ => {}
-            }
-            fresh_line = kind == TokenKind::Newline || (fresh_line && kind == TokenKind::Whitespace);
-            tokens.push(token);
+            pieces.push(token);
         }
-        read_piece(&mut tokens, &mut builder, source, &mut sink);
+        pieces.read(&mut builder, source, &mut sink);
         let mut wrong = builder.wrong;
         wrong.append(&mut sink.wrong);
         wrong.sort_by_key(|wrong| wrong.span);
@@ -247,16 +237,76 @@ impl<'t> Document<'t> {
     }
 }
 
-fn read_piece(
-    tokens: &mut Vec<toml_parser::lexer::Token>,
-    builder: &mut Builder<'_>,
-    source: Source<'_>,
-    sink: &mut Sink,
-) {
-    let mut strict = ValidateWhitespace::new(builder, source);
-    let mut guarded = RecursionGuard::new(&mut strict, DEPTH_MAX);
-    parse_document(tokens, &mut guarded, sink);
-    tokens.clear();
+/// The tokens of a text, in pieces that the grammar reads one after the other. It wants all tokens of what it reads at
+/// once, and they take more room than the text and the tree together; a header at the beginning of a line is where a
+/// text can be cut.
+///
+/// It is cut too where a list was never closed, which would swallow the rest of the file: at a line that begins as a
+/// header, or with a key, where only a value could stand.
+#[derive(Default)]
+struct Pieces {
+    tokens: Vec<Token>,
+    /// The tokens of the line so far are from here on.
+    line: usize,
+    /// Open brackets, whether each is a square one.
+    open: Vec<bool>,
+    /// The last token that was not white space, a comment or a line's end.
+    last: Option<TokenKind>,
+}
+
+impl Pieces {
+    /// Whether what has been gathered is a piece of its own, given what comes; and what of it belongs to the next.
+    fn end_before(&mut self, next: TokenKind) -> Option<Vec<Token>> {
+        let blank = |token: &Token| token.kind() == TokenKind::Whitespace;
+        let line = self.tokens.get(self.line..).unwrap_or_default();
+        match (next, self.open.last()) {
+            (TokenKind::LeftSquareBracket, open) if line.iter().all(blank) => {
+                // In braces no key begins so; in a list a list may follow a comma.
+                let may_follow = matches!(self.last, Some(TokenKind::Comma | TokenKind::LeftSquareBracket));
+                let ends = match open {
+                    None => self.tokens.len() >= PIECE_LEN,
+                    Some(false) => true,
+                    Some(true) => !may_follow,
+                };
+                ends.then(Vec::new)
+            }
+            // A key, and no list has one.
+            (TokenKind::Equals, Some(true)) if !line.iter().all(blank) => {
+                let key =
+                    |token: &Token| !matches!(token.kind(), TokenKind::LeftSquareBracket | TokenKind::Comma);
+                line.iter().all(key).then(|| self.tokens.split_off(self.line))
+            }
+            _ => None,
+        }
+    }
+
+    fn push(&mut self, token: Token) {
+        let kind = token.kind();
+        match kind {
+            TokenKind::LeftSquareBracket => self.open.push(true),
+            TokenKind::LeftCurlyBracket => self.open.push(false),
+            TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
+                self.open.pop();
+            }
+            _ => {}
+        }
+        self.tokens.push(token);
+        match kind {
+            TokenKind::Newline => self.line = self.tokens.len(),
+            TokenKind::Whitespace | TokenKind::Comment => {}
+            _ => self.last = Some(kind),
+        }
+    }
+
+    fn read(&mut self, builder: &mut Builder<'_>, source: Source<'_>, sink: &mut Sink) {
+        let mut strict = ValidateWhitespace::new(builder, source);
+        let mut guarded = RecursionGuard::new(&mut strict, DEPTH_MAX);
+        parse_document(&self.tokens, &mut guarded, sink);
+        builder.open.clear();
+        self.tokens.clear();
+        self.open.clear();
+        (self.line, self.last) = (0, None);
+    }
 }
 
 /// Where the grammar's errors go.
@@ -270,22 +320,24 @@ impl ErrorSink for Sink {
         if self.wrong.len() >= self.max {
             return;
         }
-        let span = error.unexpected().or(error.context()).unwrap_or_default().into();
+        let span: Span = error.unexpected().or(error.context()).unwrap_or_default().into();
         let mut message = error.description().to_owned();
-        let expected = error.expected().unwrap_or_default();
-        for (at, expected) in expected.iter().enumerate() {
-            message.push_str(match at {
-                0 => "; write ",
-                _ if at + 1 == expected_len(error.expected()) => " or ",
-                _ => ", ",
-            });
-            match expected {
-                Expected::Literal("\n") => message.push_str("a new line"),
-                Expected::Literal(text) => {
-                    message.push_str(text);
-                }
-                Expected::Description(text) => message.push_str(text),
-                _ => message.push_str("something else"),
+        if let Some((_, ours)) = MESSAGES.iter().find(|(theirs, _)| *theirs == message) {
+            let empty = span.start == span.end && *ours == UNQUOTED;
+            message = (if empty { "a value is missing; write it behind =" } else { *ours }).to_owned();
+        } else {
+            let expected = error.expected().unwrap_or_default();
+            for (at, one) in expected.iter().enumerate() {
+                message.push_str(match at {
+                    0 => "; write ",
+                    _ if at + 1 == expected.len() => " or ",
+                    _ => ", ",
+                });
+                message.push_str(match one {
+                    Expected::Literal("\n") => "a new line",
+                    Expected::Literal(text) | Expected::Description(text) => text,
+                    _ => "something else",
+                });
             }
         }
         let what = WrongToml::Syntax { message };
@@ -296,8 +348,40 @@ impl ErrorSink for Sink {
     }
 }
 
-fn expected_len(expected: Option<&[Expected]>) -> usize {
-    expected.map_or(0, <[Expected]>::len)
+const UNQUOTED: &str =
+    "this is no value; texts stand in quotes, and there are numbers, true, false, [ ] and { }";
+
+/// What the grammar says, and what people understand and can do something about.
+const MESSAGES: &[(&str, &str)] = &[
+    ("string values must be quoted", UNQUOTED),
+    ("invalid boolean", UNQUOTED),
+    ("invalid integer", UNQUOTED),
+    ("invalid float", UNQUOTED),
+    ("invalid datetime", UNQUOTED),
+    ("unexpected leading zero", "a number does not begin with 0; remove it"),
+    (
+        "invalid basic string",
+        "the text is not closed, or has something in it that cannot be; write \" behind it",
+    ),
+    ("invalid literal string", "the text is not closed; write ' behind it"),
+    ("key with no value", "the key has no value; write key = value"),
+    ("unclosed table", "the header is not closed; write ] behind it"),
+    ("unclosed array", "the list is not closed; write ] behind its last value"),
+    ("unclosed inline table", "the braces are not closed; write } behind the last value"),
+    (
+        "missing comma between array elements",
+        "a comma is missing in front of this, or ] behind what is before it",
+    ),
+    (
+        "cannot recurse further; max recursion depth met",
+        "brackets within brackets within brackets: no key takes that",
+    ),
+];
+
+#[derive(Clone, Copy)]
+struct Header {
+    in_array: bool,
+    span: Span,
 }
 
 /// What has been begun and not ended.
@@ -321,6 +405,8 @@ enum Open<'t> {
 struct Builder<'t> {
     source: Source<'t>,
     tables: Vec<Table<'t>>,
+    /// A header has begun, and `]` has not come.
+    header: Option<Header>,
     /// The names of the header or the dotted key that is being read.
     keys: Vec<(Cow<'t, str>, Span)>,
     /// The table of the last header.
@@ -334,6 +420,7 @@ impl<'t> Builder<'t> {
         Builder {
             source,
             tables: vec![Table::new(Origin::Header)],
+            header: None,
             keys: Vec::new(),
             current: TableId(0),
             open: Vec::new(),
@@ -385,6 +472,12 @@ impl<'t> Builder<'t> {
                 self.twice(key, span, first);
                 None
             }
+        }
+    }
+
+    fn end_header(&mut self) {
+        if let Some(Header { in_array, span }) = self.header.take() {
+            self.open_header(in_array, span);
         }
     }
 
@@ -527,20 +620,27 @@ impl Value<'_> {
 }
 
 impl EventReceiver for Builder<'_> {
-    fn std_table_open(&mut self, _: toml_parser::Span, _: &mut dyn ErrorSink) {
+    fn std_table_open(&mut self, span: toml_parser::Span, _: &mut dyn ErrorSink) {
         self.keys.clear();
+        self.header = Some(Header { in_array: false, span: span.into() });
     }
 
-    fn std_table_close(&mut self, span: toml_parser::Span, _: &mut dyn ErrorSink) {
-        self.open_header(false, span.into());
+    fn std_table_close(&mut self, _: toml_parser::Span, _: &mut dyn ErrorSink) {
+        self.end_header();
     }
 
-    fn array_table_open(&mut self, _: toml_parser::Span, _: &mut dyn ErrorSink) {
+    fn array_table_open(&mut self, span: toml_parser::Span, _: &mut dyn ErrorSink) {
         self.keys.clear();
+        self.header = Some(Header { in_array: true, span: span.into() });
     }
 
-    fn array_table_close(&mut self, span: toml_parser::Span, _: &mut dyn ErrorSink) {
-        self.open_header(true, span.into());
+    fn array_table_close(&mut self, _: toml_parser::Span, _: &mut dyn ErrorSink) {
+        self.end_header();
+    }
+
+    fn newline(&mut self, _: toml_parser::Span, _: &mut dyn ErrorSink) {
+        // What was not closed, and has been told, ends with its line.
+        self.end_header();
     }
 
     fn inline_table_open(&mut self, span: toml_parser::Span, _: &mut dyn ErrorSink) -> bool {
@@ -602,8 +702,8 @@ impl EventReceiver for Builder<'_> {
         };
         let scalar = raw.decode_scalar(&mut text, &mut tell);
         let value = match scalar {
-            ScalarKind::String => Value::Text(text),
             _ if told => Value::Broken,
+            ScalarKind::String => Value::Text(text),
             ScalarKind::Boolean(on) => Value::Boolean(on),
             ScalarKind::DateTime => Value::Date,
             ScalarKind::Float => text.parse().map_or(Value::Broken, Value::Float),

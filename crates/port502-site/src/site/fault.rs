@@ -652,13 +652,13 @@ impl fmt::Display for Fault {
             Fault::ReservedName { word } => {
                 write!(f, "\"{word}\" means something in expressions; choose another name")
             }
-            Fault::Empty { key } => write!(f, "{key} is empty; write something, or leave it out"),
+            Fault::Empty { key } => write!(f, "{key} is empty; write something"),
             Fault::Duration { word, error } => write!(f, "\"{}\": {error}", excerpt(word)),
             Fault::Outside { key, value, min, max } => {
                 write!(f, "{key} is {}; it may be {min} to {max}", excerpt(value))
             }
             Fault::NotPositive { key } => write!(f, "{key} has to be more than 0"),
-            Fault::NotFinite { key } => write!(f, "{key} has to be a number that ends"),
+            Fault::NotFinite { key } => write!(f, "{key} has to be a finite number"),
             Fault::Word { word, what, nearest, known } => {
                 write!(f, "\"{}\" is not {what}", excerpt(word))?;
                 match nearest {
@@ -720,12 +720,18 @@ impl fmt::Display for Fault {
             }
             Fault::Point { error } => error.fmt(f),
             Fault::BareNumber { number } => {
-                write!(f, "{number} does not say which table, nor whether it counts from 0 or 1")?;
-                match u16::try_from(*number) {
-                    Ok(number) => {
-                        write!(f, "; write \"holding:{number}\", 0-based, or \"40101\" as manuals count")
+                write!(f, "{number} does not say which table, nor whether it counts from 0 or 1; write ")?;
+                let reference = number.to_string();
+                match (reference.parse::<Point>(), u16::try_from(*number)) {
+                    (Ok(point), _) => {
+                        write!(f, "\"{reference}\" in quotes for {}:{}", point.table(), point.address())?;
+                        write!(f, ", or \"holding:{reference}\", 0-based")
                     }
-                    Err(_) => f.write_str("; write \"holding:100\", or \"40101\" as manuals count"),
+                    (_, Ok(address)) => {
+                        let reference = crate::point::reference(Table::HoldingRegisters, address);
+                        write!(f, "\"holding:{address}\", 0-based, or \"{reference}\" as manuals count")
+                    }
+                    _ => f.write_str("\"holding:100\", or \"40101\" as manuals count"),
                 }
             }
             Fault::SeveralValues { count } => {

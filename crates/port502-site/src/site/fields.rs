@@ -183,6 +183,11 @@ impl<'a> Fields<'a> {
         self.own
     }
 
+    pub(super) fn has_unknown(&self) -> bool {
+        let mut all = [self.own, self.under].into_iter().flatten().flat_map(|layer| layer.entries());
+        all.any(|field| self.section.key(field.key()).is_none())
+    }
+
     /// Tells the keys that are not known.
     pub(super) fn check_keys(&self, faults: &mut Faults) {
         for layer in [self.own, self.under].into_iter().flatten() {
@@ -575,7 +580,8 @@ impl Faults {
         };
         let found = parse_operation(&text);
         if found.is_none() {
-            let near = nearest(&text, FACTS.iter().map(|facts| facts.name));
+            let near = |name: &str| nearest(&text, [name.to_ascii_lowercase().as_str()]).is_some();
+            let near = FACTS.iter().map(|facts| facts.name).find(|name| near(name));
             self.tell(item.place, Fault::Function { word: text, nearest: near });
         }
         found

@@ -16,10 +16,8 @@ pub(super) fn of_type(value_type: ValueType, scale: f64, offset: f64) -> Option<
             Some(f64::from(f32::MAX)).map(|max| ordered(-max * scale + offset, max * scale + offset))
         }
         _ => value_type.limits().map(|(low, high)| {
-            // A hair more than that: limits are written in decimals.
-            let slip = scale.abs() * SLIP;
             let (low, high) = ordered(low as f64 * scale + offset, high as f64 * scale + offset);
-            (tidy(low, scale) - slip, tidy(high, scale) + slip)
+            (tidy(low, scale), tidy(high, scale))
         }),
     }
 }

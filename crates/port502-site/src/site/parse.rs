@@ -1062,8 +1062,10 @@ impl<'a> Parser<'a> {
     /// Tells a value that the tag cannot have.
     fn within(&mut self, key: &str, value: f64, place: Place, envelope: &Envelope) -> bool {
         let key = key.to_owned();
+        // A hair more than that: limits are written in decimals.
+        let slip = envelope.scale.abs() * 1e-6;
         if let Some((low, high)) = envelope.holds
-            && !(low..=high).contains(&value)
+            && !(low - slip..=high + slip).contains(&value)
         {
             let (value_type, limits) = (envelope.value_type, (low, high));
             self.faults.tell(place, Fault::OutOfType { key, value, value_type, limits });
@@ -1219,7 +1221,10 @@ impl<'a> Parser<'a> {
         const CONDITIONS: [&str; 6] = ["above", "below", "is", "rises", "falls", "deviates"];
         let mut there = CONDITIONS.into_iter().filter_map(|key| Some((key, fields.find(key)?)));
         let Some((key, field)) = there.next() else {
-            self.faults.tell(fields.place, Fault::NoCondition);
+            // A key that is not known was perhaps meant to be one, and has been told.
+            if !fields.has_unknown() {
+                self.faults.tell(fields.place, Fault::NoCondition);
+            }
             return None;
         };
         if let Some((second, field)) = there.next() {

@@ -9,7 +9,7 @@
 use std::fmt::Write as _;
 
 use super::SourceFile;
-use super::fault::{Place, SiteError, SiteErrors};
+use super::fault::{Fault, Place, SiteError, SiteErrors};
 
 /// Characters of a line that are shown.
 const LINE_MAX: usize = 120;
@@ -102,7 +102,8 @@ fn show(lines: &[Lines<'_>], error: &SiteError) -> Shown {
         let (line, column, _) = lines.find(start(place));
         Some(format!("{}:{line}:{column}", lines.name))
     });
-    let excerpt = excerpt(line, column, text, len);
+    // A secret is not repeated: what is shown here is kept in logs.
+    let excerpt = if error.fault == Fault::Secret { Vec::new() } else { excerpt(line, column, text, len) };
     Shown { file: source_lines.name.to_owned(), line, column, message, excerpt, other }
 }
 

@@ -1,3 +1,4 @@
 //! The site file: the example, all that can be wrong, and what it compiles to.
 
+mod broken;
 mod example;
