@@ -1,7 +1,7 @@
 //! Modbus conversations as state machines: bytes and time go in, values come out.
 //!
 //! [`client::ClientSession`] asks, [`server`] answers, [`tap::Tap`] watches both directions of somebody else's
-//! conversation. [`target`] says where a conversation takes place, and [`duration`] reads times as people write them.
+//! conversation. [`line`] is the same for links without transaction ids. [`target`] says where a conversation takes place, and [`duration`] reads times as people write them.
 //! None of them knows a socket or a clock: the same code serves a server under load, a capture
 //! read offline and a test with a virtual clock.
 
@@ -13,6 +13,7 @@ pub mod client;
 mod communication;
 mod device;
 pub mod duration;
+pub mod line;
 pub mod server;
 pub mod tap;
 pub mod target;

@@ -21,6 +21,7 @@ use core::num::NonZeroU32;
 use core::str::FromStr;
 use core::time::Duration;
 
+use port502_wire::ascii::CHARACTER_TIMEOUT;
 use port502_wire::serial::t3_5;
 
 use crate::duration;
@@ -186,6 +187,11 @@ pub struct LineSettings {
     pub turnaround: Duration,
     /// What is sent comes back, as from many two-wire converters, and is to be taken out of what is received.
     pub echo: bool,
+    /// Silence that ends a frame which nothing else ends: one of a function without a length rule, or a broken one.
+    /// Longer than t3.5, because adapters and networks deliver one frame in several bursts.
+    pub quiet: Duration,
+    /// How long one character takes on the line; zero where that is not known, behind a network.
+    pub character: Duration,
 }
 
 /// Where a Modbus peer is, as a URL: `tcp://host:502`, `rtu:///dev/ttyUSB0?baud=19200`, or only `host[:port]`,
@@ -326,7 +332,7 @@ struct Key {
     good: fn(&str) -> bool,
 }
 
-const KEYS: [Key; 14] = [
+const KEYS: [Key; 15] = [
     Key { name: "baud", takes: is_serial, want: "bits a second, as 19200", good: |v| baud(v).is_some() },
     Key { name: "parity", takes: is_serial, want: "none, even or odd", good: |v| parity(v).is_some() },
     Key { name: "data", takes: is_serial, want: "7 or 8 data bits", good: |v| matches!(v, "7" | "8") },
@@ -340,6 +346,7 @@ const KEYS: [Key; 14] = [
         want: "a time up to 10s, as 200ms",
         good: |v| pause(v).is_some(),
     },
+    Key { name: "quiet", takes: is_line, want: "a time up to 10s, as 50ms", good: |v| pause(v).is_some() },
     Key { name: "cert", takes: is_tls, want: FILE, good: is_path },
     Key { name: "key", takes: is_tls, want: FILE, good: is_path },
     Key { name: "ca", takes: is_tls, want: FILE, good: is_path },
@@ -439,6 +446,12 @@ pub struct TlsSettings<'a> {
 /// Line settings where nothing is said.
 const TURNAROUND: Duration = Duration::from_millis(100);
 
+/// USB adapters hand on what they have every 16 ms unless told otherwise: only after more than that is a line quiet.
+const ADAPTER_BURST: Duration = Duration::from_millis(20);
+
+/// A network may hold a piece of a frame for as long as it takes to send it again.
+const NETWORK_BURST: Duration = Duration::from_millis(100);
+
 impl Target {
     /// A TCP target.
     #[must_use]
@@ -504,10 +517,17 @@ impl Target {
             (Some(serial), Framing::Rtu) => t3_5(serial.baud),
             _ => Duration::ZERO,
         };
+        let quiet = match (self.serial(), self.link.framing()) {
+            (_, Framing::Ascii) => CHARACTER_TIMEOUT,
+            (Some(serial), _) => t3_5(serial.baud) + ADAPTER_BURST,
+            (None, _) => NETWORK_BURST,
+        };
         Some(LineSettings {
             gap: self.option("gap").and_then(pause).unwrap_or(silence),
             turnaround: self.option("turnaround").and_then(pause).unwrap_or(TURNAROUND),
             echo: self.option("echo") == Some("strip"),
+            quiet: self.option("quiet").and_then(pause).unwrap_or(quiet),
+            character: self.serial().map_or(Duration::ZERO, |serial| serial.transmission(1)),
         })
     }
 
@@ -691,7 +711,7 @@ mod tests {
         refuse("tcp://plc?baud=9600", "`baud=9600` is not an option of tcp targets, which take none");
         refuse(
             "rtu:///dev/ttyS0?speed=9600",
-            "they take baud, parity, data, stop, rs485, echo, gap, turnaround",
+            "they take baud, parity, data, stop, rs485, echo, gap, turnaround, quiet",
         );
         refuse("rtu:///dev/ttyS0?rs485", "each as key=value");
         refuse("rtu:///dev/ttyS0?baud=fast", "baud=`fast`: want bits a second");
@@ -699,7 +719,7 @@ mod tests {
         refuse("rtu:///dev/ttyS0?baud=9600&baud=19200", "baud stands there twice");
         refuse("rtu:///dev/ttyS0?parity=mark", "want none, even or odd");
         refuse("rtu:///dev/ttyS0?data=9", "want 7 or 8");
-        refuse("rtu+tcp://moxa?baud=9600", "they take echo, gap, turnaround");
+        refuse("rtu+tcp://moxa?baud=9600", "they take echo, gap, turnaround, quiet");
         refuse("rtu+tcp://moxa?gap=5", "want a time up to 10s");
         refuse("rtu+tcp://moxa?gap=11s", "want a time up to 10s");
         refuse("tls://plc?pin=1234", "64 hexadecimal digits");
@@ -730,11 +750,17 @@ mod tests {
         assert_eq!(line("rtu:///dev/ttyS0").unwrap().gap, Duration::from_micros(2006));
         assert_eq!(line("ascii:///dev/ttyS0").unwrap().gap, Duration::ZERO);
         assert_eq!(line("rtu+tcp://moxa").unwrap().gap, Duration::ZERO);
+        assert_eq!(line("rtu:///dev/ttyS0?baud=9600").unwrap().quiet, Duration::from_micros(24_011));
+        assert_eq!(line("rtu:///dev/ttyS0?quiet=5ms").unwrap().quiet, Duration::from_millis(5));
+        assert_eq!(line("ascii:///dev/ttyS0").unwrap().quiet, Duration::from_secs(1));
+        assert_eq!(line("rtu:///dev/ttyS0").unwrap().character, Duration::from_micros(573));
         let told = line("rtu+udp://moxa?gap=20ms&turnaround=200ms&echo=strip").unwrap();
         let want = LineSettings {
             gap: Duration::from_millis(20),
             turnaround: Duration::from_millis(200),
             echo: true,
+            quiet: Duration::from_millis(100),
+            character: Duration::ZERO,
         };
         assert_eq!(told, want);
     }
