@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use port502_net::client::{Client, Error, Options, Unit};
+use port502_net::client::{Client, Error, Options, ProtocolError, Unit};
 use port502_net::{Pdu, Target, TargetError};
 use port502_session::duration::display;
 use port502_site::Cells;
@@ -19,7 +19,8 @@ use crate::summary::Summary;
 /// Which device, and how patient we are with it.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Connection {
-    /// Where the device is: tcp://HOST:PORT, or HOST[:PORT] for TCP; an IPv6 address stands in brackets.
+    /// Where the device is: HOST[:PORT] for TCP, or a URL: udp://HOST, rtu+tcp://HOST:4001, rtu:///dev/ttyUSB0?baud=9600
+    /// and others; an IPv6 address stands in brackets.
     #[arg(value_parser = peer)]
     pub(crate) target: Target,
     /// The unit id, 0 to 255: who behind the address is meant.
@@ -72,6 +73,11 @@ impl Device {
         }
     }
 
+    /// Whether what is sent is a broadcast, which nobody answers.
+    pub(crate) fn is_broadcast(&self) -> bool {
+        is_broadcast(&self.target, self.unit())
+    }
+
     pub(crate) fn unit(&self) -> UnitId {
         self.unit.id()
     }
@@ -112,6 +118,12 @@ impl Device {
         let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
         // Where there is no connection, nothing in particular is to blame, and the target is named already.
         let message = match error {
+            Error::Timeout { .. } if self.target.serial().is_some() => format!(
+                "{} unit {}: {place}{}; try another baud rate or parity, another --unit, or a longer --timeout",
+                self.target,
+                self.unit(),
+                brief(error)
+            ),
             Error::Connect { .. } => with_hint(error),
             _ => format!("{} unit {}: {place}{}", self.target, self.unit(), with_hint(error)),
         };
@@ -124,6 +136,11 @@ impl Device {
         let (target, unit) = (&self.target, self.unit());
         Failure::other(format!("{target} unit {unit}: {place}interrupted before an answer came"))
     }
+}
+
+/// On a line all servers obey unit 0, and none answers.
+pub(crate) fn is_broadcast(target: &Target, unit: UnitId) -> bool {
+    target.line().is_some() && unit == UnitId::BROADCAST
 }
 
 /// The exit code for an error.
@@ -160,9 +177,13 @@ fn with_hint(error: &Error) -> String {
 /// What to try.
 fn hint(error: &Error) -> Option<&'static str> {
     Some(match error {
+        // What is wrong with a serial port comes with what to try.
+        Error::Connect { target, .. } if target.serial().is_some() => return None,
         Error::Connect { .. } => "check the address, and that the device is on",
+        Error::Transport { target, .. } if target.serial().is_some() => "was the adapter pulled out?",
         Error::Transport { .. } => "the device ended it: try another --unit, or fewer clients on it",
         Error::Timeout { .. } => "try another --unit, or a longer --timeout",
+        Error::Protocol(ProtocolError::Echo) => "try again, and without echo=strip",
         Error::Protocol(_) => "check that it is a Modbus device; `port502 decode` explains frames",
         Error::Exception { function, code } => match code {
             ExceptionCode::IllegalDataAddress if writes(*function) => {

@@ -15,11 +15,12 @@ use std::time::Duration;
 
 use port502_session::duration;
 use port502_session::server::{Context, Reply};
-use port502_wire::mbap::{self, Frame, TransactionId};
+use port502_session::target::{Carrier, Framing};
+use port502_wire::mbap::{Frame, TransactionId};
 use port502_wire::{ExceptionCode, PDU_MAX, Table, UnitId, view};
 
-use crate::Pdu;
-use crate::server::{Late, Outcome, Service, Step};
+use crate::server::{Amiss, Late, LineEvent, Outcome, Service};
+use crate::{Link, Pdu};
 
 /// Between two bytes of a dribbled answer.
 const DRIBBLE_PAUSE: Duration = Duration::from_millis(5);
@@ -100,6 +101,23 @@ fn parse_refuse(text: &str) -> Option<Refuse> {
         }
     };
     Some(Refuse { code: code.into(), at })
+}
+
+impl Faults {
+    /// Whether these faults mean something on a link.
+    ///
+    /// # Errors
+    /// The fault that cannot happen there.
+    pub fn possible_on(&self, link: Link) -> Result<(), FaultError> {
+        let impossible = |part: &str, want| Err(FaultError { part: part.to_owned(), want });
+        if self.wrong_transaction != Chance::default() && link.framing() != Framing::Mbap {
+            return impossible("wrong-tid", "frames of this link have no transaction ids; leave it out");
+        }
+        if self.dribble && link.carrier() == Carrier::Udp {
+            return impossible("dribble", "a datagram comes as a whole or not at all; leave it out");
+        }
+        Ok(())
+    }
 }
 
 impl FromStr for Faults {
@@ -209,20 +227,23 @@ impl<S: Service> Service for Faulty<S> {
         let Some(pdu) = reply.emit(function, out).and_then(Pdu::new) else {
             return Outcome::Now(Reply::Silence);
         };
-        let transaction = TransactionId(frame.transaction.0 ^ if wrong_transaction { 0x8000 } else { 0 });
-        let header = mbap::header(transaction, frame.unit, pdu.as_bytes().len());
+        let transaction = wrong_transaction.then_some(TransactionId(frame.transaction.0 ^ 0x8000));
+        let pause = if dribble { DRIBBLE_PAUSE } else { Duration::ZERO };
         Outcome::Later(Box::pin(async move {
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
-            let adu = [&header, pdu.as_bytes()].concat();
-            if dribble {
-                let steps =
-                    adu.into_iter().flat_map(|byte| [Step::Send(vec![byte]), Step::Wait(DRIBBLE_PAUSE)]);
-                return Late::Script(steps.collect());
-            }
-            Late::Script(vec![Step::Send(adu)])
+            Late::Amiss(Amiss { pdu, transaction, pause })
         }))
+    }
+
+    // What is broadcast nobody answers: nothing can go wrong with it.
+    fn broadcast(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
+        self.service.broadcast(cx, frame, out)
+    }
+
+    fn overheard(&self, event: LineEvent) {
+        self.service.overheard(event);
     }
 }
 

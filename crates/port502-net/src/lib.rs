@@ -9,9 +9,11 @@ pub mod client;
 pub mod fault;
 pub mod memory;
 mod pdu;
+mod serial;
 pub mod server;
 mod stream;
 mod tcp;
+mod udp;
 
 pub use pdu::Pdu;
 pub use port502_session::{Link, Target, TargetError};

@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use port502_session::Communication;
-use port502_session::server::{Context, Device, DeviceResult, Reply, answer};
+use port502_session::server::{Context, Device, DeviceResult, LineEvent, Reply, answer};
 use port502_wire::function::FunctionSet;
 use port502_wire::{
     BitsMut, CoilBlock, DeviceObject, ExceptionCode, FileReads, FileWrites, FunctionCode, PDU_MAX,
@@ -148,9 +148,9 @@ pub enum Values {
 /// A write, as a client made it or the program did.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Change {
-    /// The client; `None` when the program wrote.
+    /// The client; `None` when the program wrote, and on a serial line, where clients have no address.
     pub peer: Option<SocketAddr>,
-    /// The unit that was addressed.
+    /// The unit that was addressed; `None` when the program wrote.
     pub unit: Option<UnitId>,
     /// The function that wrote; `None` when the program did.
     pub function: Option<FunctionCode>,
@@ -535,6 +535,10 @@ impl Device for MemoryDevice {
     #[inline]
     fn answer(&self, cx: &Context<'_>, pdu: &[u8], out: &mut [u8; PDU_MAX]) -> Reply {
         self.shared.communication.around(pdu, || answer(self, cx, pdu, out))
+    }
+
+    fn overheard(&self, event: LineEvent) {
+        self.shared.communication.overheard(event);
     }
 
     fn read_coils(&self, _: &Context<'_>, span: Span<2000>, out: &mut BitsMut<'_>) -> DeviceResult {

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, Ordering::R
 
 use port502_wire::{ExceptionCode, FunctionCode, SubFunction};
 
-use crate::server::{DeviceResult, Reply};
+use crate::server::{DeviceResult, LineEvent, Reply};
 
 /// Events that function 12 returns at most (V1.1b3, 6.10).
 const LOG_MAX: usize = 64;
@@ -30,6 +30,10 @@ pub struct Communication {
     cleared: AtomicU16,
     naks: AtomicU16,
     busy: AtomicU16,
+    /// Frames on the line that were none of ours.
+    others: AtomicU16,
+    /// Frames on the line whose check was wrong.
+    check_errors: AtomicU16,
     register: AtomicU16,
     delimiter: AtomicU8,
     listen_only: AtomicBool,
@@ -83,6 +87,15 @@ impl Communication {
         reply
     }
 
+    /// Counts what came on a serial line and was no request to this server.
+    pub fn overheard(&self, event: LineEvent) {
+        let counter = match event {
+            LineEvent::CheckError => &self.check_errors,
+            LineEvent::OthersFrame => &self.others,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
     /// Listens only: nothing is carried out or answered, but for the restart that ends it, silently too.
     #[cold]
     fn listen(&self, message: u32, pdu: &[u8], restart: impl FnOnce() -> Reply) -> Reply {
@@ -131,7 +144,7 @@ impl Communication {
         self.log(self.messages.load(Relaxed).wrapping_sub(1), [received, noted, 0]);
     }
 
-    /// Messages since the counters were cleared.
+    /// Messages to this server since the counters were cleared.
     fn bus_messages(&self) -> u16 {
         let [_, _, high, low] =
             self.messages.load(Relaxed).wrapping_sub(self.counted_from.load(Relaxed)).to_be_bytes();
@@ -176,12 +189,14 @@ impl Communication {
                 self.register.store(0, Relaxed);
                 return Ok(copy(data, out));
             }
-            // Nothing is lost between the bytes of a TCP stream; a serial link counts for itself.
+            // What the system loses between a UART and us it does not tell; its check is wrong then.
             SubFunction::CLEAR_OVERRUN_COUNTER => return Ok(copy(data, out)),
-            SubFunction::BUS_COMMUNICATION_ERROR_COUNT | SubFunction::BUS_CHARACTER_OVERRUN_COUNT => 0,
+            SubFunction::BUS_CHARACTER_OVERRUN_COUNT => 0,
+            SubFunction::BUS_COMMUNICATION_ERROR_COUNT => self.check_errors.load(Relaxed),
             SubFunction::RETURN_DIAGNOSTIC_REGISTER => self.register.load(Relaxed),
+            SubFunction::SERVER_MESSAGE_COUNT => self.bus_messages(),
             // On a network, all messages that come are for this server.
-            SubFunction::BUS_MESSAGE_COUNT | SubFunction::SERVER_MESSAGE_COUNT => self.bus_messages(),
+            SubFunction::BUS_MESSAGE_COUNT => self.bus_messages().wrapping_add(self.others.load(Relaxed)),
             SubFunction::BUS_EXCEPTION_COUNT => self.exceptions.load(Relaxed),
             SubFunction::SERVER_NO_RESPONSE_COUNT => self.no_response.load(Relaxed),
             SubFunction::SERVER_NAK_COUNT => self.naks.load(Relaxed),
@@ -206,7 +221,9 @@ impl Communication {
 
     fn clear_counters(&self) {
         self.counted_from.store(self.messages.load(Relaxed), Relaxed);
-        for counter in [&self.exceptions, &self.no_response, &self.fetches, &self.naks, &self.busy] {
+        let line = [&self.others, &self.check_errors];
+        let own = [&self.exceptions, &self.no_response, &self.fetches, &self.naks, &self.busy];
+        for counter in own.into_iter().chain(line) {
             counter.store(0, Relaxed);
         }
         self.cleared.store(1, Relaxed);

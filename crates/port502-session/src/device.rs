@@ -91,6 +91,15 @@ impl Reply {
     }
 }
 
+/// What comes on a serial line and is no request to a device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LineEvent {
+    /// Bytes whose check is wrong.
+    CheckError,
+    /// A request to another server, or its answer.
+    OthersFrame,
+}
+
 /// The outcome of one block-level operation of a [`Device`].
 pub type DeviceResult<T = ()> = Result<T, ExceptionCode>;
 
@@ -114,6 +123,9 @@ pub trait Device: Send + Sync {
     fn answer(&self, cx: &Context<'_>, pdu: &[u8], out: &mut [u8; PDU_MAX]) -> Reply {
         answer(self, cx, pdu, out)
     }
+
+    /// Is told what comes on a serial line and is no request to this device, for the counters that function 08 reads.
+    fn overheard(&self, event: LineEvent) {}
 
     /// 01: sets `out`, as long as `span`, to the coils.
     fn read_coils(&self, cx: &Context<'_>, span: Span<2000>, out: &mut BitsMut<'_>) -> DeviceResult {
@@ -300,6 +312,10 @@ macro_rules! pass_on {
             #[inline]
             fn answer(&self, cx: &Context<'_>, pdu: &[u8], out: &mut [u8; PDU_MAX]) -> Reply {
                 (**self).answer(cx, pdu, out)
+            }
+
+            fn overheard(&self, event: LineEvent) {
+                (**self).overheard(event);
             }
 
             passed_on! {

@@ -92,6 +92,16 @@ pub fn emit<'b>(
     }
 }
 
+/// The character that ends ASCII frames once `request` was carried out, where it changes that: 08 sub-function 03
+/// (V1.1b3, 6.8.1).
+#[must_use]
+pub fn changed_delimiter(request: &[u8]) -> Option<u8> {
+    match request {
+        [8, 0, 3, delimiter, 0] => Some(*delimiter),
+        _ => None,
+    }
+}
+
 /// What is still to come back of a frame that was sent, on a line that echoes.
 #[derive(Clone, Debug, Default)]
 struct Echo {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,7 +13,10 @@ use std::time::Duration;
 use port502_net::Target;
 use port502_net::fault::{Faults, Faulty};
 use port502_net::memory::{Change, MemoryDevice, Values};
-use port502_net::server::{Context, Event, Options, Outcome, Reply, Server, Service, Stop, Units, Unmapped};
+use port502_net::server::{
+    Context, Event, LineEvent, Options, Outcome, Reply, Server, Service, Stop, Units, Unmapped,
+};
+use port502_session::target::Carrier;
 use port502_site::register_map::{Access, RegisterMap};
 use port502_site::{Cells, point};
 use port502_wire::mbap::Frame;
@@ -103,16 +107,24 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     if let Some((_, unit)) = units.find(|(at, unit)| args.unit.iter().take(*at).any(|other| other == *unit)) {
         return Err(Failure::usage(format!("--unit {unit} stands there twice; remove one")));
     }
+    for (faults, target) in
+        args.fault.iter().flat_map(|faults| args.listen.iter().map(move |at| (faults, at)))
+    {
+        faults.possible_on(target.link()).map_err(|error| Failure::usage(format!("{target}: {error}")))?;
+    }
     let map = args.map.as_deref().map(read_map).transpose()?;
     let cannot = |error: io::Error| Failure::other(format!("cannot start: {error}"));
     // A runtime with timers looks at the clock for each request. Timeouts are kept by another, in a thread that
-    // sleeps; only faults need timers here.
+    // sleeps; only faults and lines, which tell frames apart by silence, need timers here.
     let keeper = Builder::new_current_thread().enable_time().build().map_err(cannot)?;
     let timekeeper = keeper.handle().clone();
     std::thread::spawn(move || keeper.block_on(std::future::pending::<()>()));
-    let runtime = match &args.fault {
-        Some(_) => Builder::new_current_thread().enable_all().build(),
-        None => Builder::new_current_thread().enable_io().build(),
+    let connections_only =
+        |target: &Target| target.line().is_none() && target.link().carrier() != Carrier::Udp;
+    let needs_timers = args.fault.is_some() || !args.listen.iter().all(connections_only);
+    let runtime = match needs_timers {
+        true => Builder::new_current_thread().enable_all().build(),
+        false => Builder::new_current_thread().enable_io().build(),
     };
     runtime.map_err(cannot)?.block_on(serve(args, map, timekeeper))
 }
@@ -267,6 +279,14 @@ fn options(args: &Args, log: &Arc<Log>, requests: &Arc<AtomicU64>) -> Options {
             requests.fetch_add(count, Relaxed);
             log.line(format_args!("client {peer} {why}, {}", counted(count, "request")));
         }
+        Event::PortBack => log.line(format_args!("the serial port is back")),
+        Event::Ended { error, requests: count } => {
+            requests.fetch_add(count, Relaxed);
+            if let Some(error) = error {
+                let count = counted(count, "request");
+                log.line(format_args!("the serial port is lost ({error}), {count}; it is tried again"));
+            }
+        }
     }));
     options
 }
@@ -305,7 +325,9 @@ const PERMITTED: &str = "tcp://127.0.0.1:1502";
 fn bind_all(listen: &[Target], options: &Options) -> Result<Vec<Server>, Failure> {
     let bind = |target: &Target| {
         Server::bind(target, options.clone()).map_err(|error| {
+            // What happened to a serial port comes with what to try.
             let hint = match error.kind() {
+                _ if target.serial().is_some() => "",
                 io::ErrorKind::AddrInUse => "; another program listens there: choose another port, or 0",
                 io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: try 1502",
                 io::ErrorKind::AddrNotAvailable => {
@@ -354,7 +376,15 @@ impl<S: Service> Service for Shown<S> {
     }
 
     fn broadcast(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
-        self.service.broadcast(cx, frame, out)
+        let outcome = self.service.broadcast(cx, frame, out);
+        if let [8 | 21, ..] = frame.pdu {
+            show_request(cx, frame, &self.log);
+        }
+        outcome
+    }
+
+    fn overheard(&self, event: LineEvent) {
+        self.service.overheard(event);
     }
 }
 
@@ -370,8 +400,13 @@ impl<S: Service> Shown<S> {
     }
 }
 
+/// Who asked. On a serial line a client has no address.
+fn name(peer: Option<SocketAddr>) -> String {
+    peer.map_or_else(|| "serial".to_owned(), |peer| peer.to_string())
+}
+
 fn show_request(cx: &Context<'_>, frame: &Frame<'_>, log: &Log) {
-    let peer = cx.peer.map_or_else(|| "client".to_owned(), |peer| peer.to_string());
+    let peer = name(cx.peer);
     let unit = frame.unit;
     match Request::parse(frame.pdu) {
         Ok(Request::WriteFileRecord { records }) => {
@@ -408,9 +443,8 @@ async fn show_changes(mut changes: broadcast::Receiver<Change>, log: Arc<Log>) {
 const SHOWN_MAX: usize = 16;
 
 fn show_change(change: &Change, log: &Log) {
-    let (Some(peer), Some(unit), Some(function)) = (change.peer, change.unit, change.function) else {
-        return;
-    };
+    let (Some(unit), Some(function)) = (change.unit, change.function) else { return };
+    let peer = name(change.peer);
     let values: Vec<u16> = match &change.values {
         Values::Bits(bits) => bits.iter().copied().map(u16::from).collect(),
         Values::Registers(registers) => registers.clone(),

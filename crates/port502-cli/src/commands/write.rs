@@ -77,6 +77,11 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         let pdus = plan.iter().map(WriteRequest::pdu).collect::<Result<Vec<_>, _>>();
         requests.push(pdus.map_err(|error| Failure::other(format!("{}: {error}", assignment.point)))?);
     }
+    let Connection { target, unit, .. } = &args.connection;
+    if args.verify && device::is_broadcast(target, *unit) {
+        let message = "--verify reads back, and nobody answers a broadcast: leave it out, or name one --unit";
+        return Err(Failure::usage(message));
+    }
     if args.dry_run {
         return dry_run(&args, &requests);
     }
@@ -210,7 +215,10 @@ async fn write(args: Args, requests: Vec<Vec<Vec<u8>>>) -> Result<(), Failure> {
         let codes: Vec<FunctionCode> =
             pdus.iter().filter_map(|pdu| pdu.first().copied().map(FunctionCode)).collect();
         let function = codes.first().map(ToString::to_string).unwrap_or_default();
-        let times = if pdus.len() > 1 { format!(", {} requests", pdus.len()) } else { String::new() };
+        let mut times = if pdus.len() > 1 { format!(", {} requests", pdus.len()) } else { String::new() };
+        if device.is_broadcast() {
+            times.push_str(", broadcast: nobody answers");
+        }
         writeln!(
             io::stdout(),
             "{} = {} written (function {function}{times})",

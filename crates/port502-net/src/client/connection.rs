@@ -16,8 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Command, Error, IN_FLIGHT_MAX, Options, ProtocolError, QUEUE_MAX, State};
+use super::{Command, Error, IN_FLIGHT_MAX, Options, ProtocolError, QUEUE_MAX, State, line};
+use crate::serial::Port;
 use crate::stream::Stream;
+use crate::udp::Datagrams;
 use crate::{Link, Pdu, Target, tcp};
 
 /// Bytes taken from the socket at once: more than [`IN_FLIGHT_MAX`] answers of the usual size.
@@ -31,8 +33,12 @@ pub(super) async fn dial(target: &Target, options: &Options) -> Result<Stream, E
     let failed = |source| Error::Connect { target: Box::new(target.clone()), source: Arc::new(source) };
     let attempt = async {
         match target.link() {
-            Link::Tcp => tcp::connect(target).await.map(Stream::Tcp).map_err(failed),
-            link => Err(Error::Unsupported { link }),
+            Link::Tcp | Link::RtuOverTcp | Link::AsciiOverTcp => {
+                tcp::connect(target).await.map(Stream::Tcp).map_err(failed)
+            }
+            Link::Udp | Link::RtuOverUdp => Datagrams::connect(target).await.map(Stream::Udp).map_err(failed),
+            Link::Rtu | Link::Ascii => Port::open(target).map(Stream::Serial).map_err(failed),
+            link @ Link::Tls => Err(Error::Unsupported { link }),
         }
     };
     tokio::time::timeout(options.connect_timeout, attempt).await.unwrap_or_else(|_| {
@@ -62,7 +68,9 @@ pub(super) async fn run(
         };
         state.send_replace(State::Connected);
         let (end, answered) = match connected {
-            Stream::Tcp(stream) => converse(stream, &target, &options, &mut commands, &mut queue).await,
+            Stream::Tcp(stream) => hold(stream, &target, &options, &mut commands, &mut queue).await,
+            Stream::Udp(stream) => hold(stream, &target, &options, &mut commands, &mut queue).await,
+            Stream::Serial(port) => hold(port, &target, &options, &mut commands, &mut queue).await,
         };
         let source = match end {
             End::Closed => return,
@@ -77,6 +85,20 @@ pub(super) async fn run(
             // A server that closes what it accepts is as good as none, and must not be run down.
             backoff.failed(&options, Error::Connect { target: Box::new(target.clone()), source }, &state);
         }
+    }
+}
+
+/// Holds the conversation that the target's frames allow, until the connection ends. Whether anything was answered.
+async fn hold<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    target: &Target,
+    options: &Options,
+    commands: &mut mpsc::Receiver<Command>,
+    queue: &mut Queue,
+) -> (End, bool) {
+    match target.line() {
+        None => converse(stream, target, options, commands, queue).await,
+        Some(settings) => line::converse(stream, settings, target, commands, queue).await,
     }
 }
 
@@ -118,9 +140,14 @@ impl Backoff {
 
 /// Requests that have not gone out.
 #[derive(Default)]
-struct Queue(VecDeque<Command>);
+pub(super) struct Queue(VecDeque<Command>);
 
 impl Queue {
+    /// The one that has waited for longest.
+    pub(super) fn pop(&mut self) -> Option<Command> {
+        self.0.pop_front()
+    }
+
     fn deadline(&self) -> Option<Instant> {
         self.0.iter().map(|command| command.deadline).min()
     }
@@ -179,7 +206,7 @@ fn jittered(pause: Duration) -> Duration {
 }
 
 /// Awaits `future` while requests come in and run out of time. `None` when the last handle is gone.
-async fn meanwhile<F: Future>(
+pub(super) async fn meanwhile<F: Future>(
     mut future: Pin<&mut F>,
     commands: &mut mpsc::Receiver<Command>,
     queue: &mut Queue,
@@ -206,7 +233,7 @@ async fn meanwhile<F: Future>(
 }
 
 /// How a connection ended.
-enum End {
+pub(super) enum End {
     /// The last handle was dropped.
     Closed,
     /// The peer closed it, or the network did.

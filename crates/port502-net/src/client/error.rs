@@ -80,6 +80,9 @@ pub enum ProtocolError {
     /// The registers hold no value of the type that was asked for.
     #[error(transparent)]
     Value(#[from] DecodeError),
+    /// On a line that echoes, something else came back than was sent: two spoke at once, or nothing echoes.
+    #[error("what came back is not what was sent: two speak at once, or echo=strip is wrong for this line")]
+    Echo,
     /// The parts of an answer do not fit together, as a device identification that never ends.
     #[error("{0}")]
     Content(&'static str),
@@ -100,6 +103,14 @@ pub enum RequestError {
     /// Structure, of a file record request.
     #[error(transparent)]
     Pdu(#[from] PduError),
+    /// A broadcast of something that wants an answer.
+    #[error(
+        "{function}: unit 0 is the broadcast on a line, which nobody answers: only writes can be broadcast"
+    )]
+    NotBroadcast {
+        /// What was to be asked.
+        function: FunctionCode,
+    },
     /// A text where there are no registers.
     #[error("the table {} holds bits, and a text stands in registers", .table.name())]
     TextInBits {
@@ -163,6 +174,12 @@ impl Error {
 
     /// Whether asking again may help: nothing was heard, rather than something refused.
     pub(crate) fn is_silence(&self) -> bool {
-        matches!(self, Error::Timeout { .. } | Error::Transport { .. } | Error::Connect { .. })
+        matches!(
+            self,
+            Error::Timeout { .. }
+                | Error::Transport { .. }
+                | Error::Connect { .. }
+                | Error::Protocol(ProtocolError::Echo)
+        )
     }
 }

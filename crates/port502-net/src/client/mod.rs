@@ -13,6 +13,7 @@
 
 mod connection;
 mod error;
+mod line;
 mod unit;
 
 use std::time::Duration;
@@ -161,8 +162,8 @@ impl Client {
     /// Outside of a tokio runtime.
     pub fn lazy(target: Target, options: Options) -> Result<Client, Error> {
         match target.link() {
-            Link::Tcp => Ok(Self::spawn(target, options, None)),
-            link => Err(Error::Unsupported { link }),
+            link @ Link::Tls => Err(Error::Unsupported { link }),
+            _ => Ok(Self::spawn(target, options, None)),
         }
     }
 

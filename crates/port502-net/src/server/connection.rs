@@ -72,7 +72,7 @@ pub(super) async fn run<S: Service, T: Stream>(
 ) {
     let session = ServerSession::new(place.now(), options.limits);
     place.expect(session.poll_timeout());
-    let mut report = Report { options, peer, requests: 0, why: Closed::ByServer };
+    let mut report = Report::new(options, peer);
     let mut connection = Connection {
         stream,
         service,
@@ -99,11 +99,17 @@ pub(super) async fn run<S: Service, T: Stream>(
 }
 
 /// Tells the observer of the end, also when the task is ended from outside.
-struct Report {
+pub(super) struct Report {
     options: Arc<Options>,
     peer: SocketAddr,
-    requests: u64,
-    why: Closed,
+    pub(super) requests: u64,
+    pub(super) why: Closed,
+}
+
+impl Report {
+    pub(super) fn new(options: Arc<Options>, peer: SocketAddr) -> Self {
+        Report { options, peer, requests: 0, why: Closed::ByServer }
+    }
 }
 
 impl Drop for Report {
@@ -361,7 +367,12 @@ impl<S: Service, T: Stream> Connection<S, T> {
                 Late::Response(pdu) => frame(pdu.as_bytes()),
                 Late::Exception(code) => frame(&[function | 0x80, code.code()]),
                 Late::Silence => {}
-                Late::Script(steps) => {
+                late @ (Late::Amiss(_) | Late::Script(_)) => {
+                    let steps = match late {
+                        Late::Amiss(amiss) => amiss.steps(transaction, unit),
+                        Late::Script(steps) => steps,
+                        _ => Vec::new(),
+                    };
                     let none = Playing { requests: 0, steps: VecDeque::new(), pause: None };
                     let playing = self.script.get_or_insert(none);
                     playing.requests += 1;

@@ -13,8 +13,10 @@
 //! All requests of one read are answered with one write. A connection costs about a kilobyte while it is idle.
 
 mod connection;
+mod line;
 mod registry;
 mod service;
+mod udp;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -23,15 +25,18 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use port502_session::server::Limits;
+use port502_wire::rtu::Hears;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
 
-pub use port502_session::server::{Context, Device, DeviceResult, Identity, Reply, answer};
+pub use port502_session::server::{Context, Device, DeviceResult, Identity, LineEvent, Reply, answer};
 pub use registry::Closed;
-pub use service::{Late, Outcome, Service, Step, Units, Unmapped};
+pub use service::{Amiss, Late, Outcome, Service, Step, Units, Unmapped};
 
+use crate::serial::Port;
 use crate::{Link, Target, tcp};
+use line::Line;
 use registry::Registry;
 
 /// Connections that the kernel may hold before they are accepted.
@@ -115,6 +120,16 @@ pub enum Event {
         /// The requests it made.
         requests: u64,
     },
+    /// A serial port that was lost is served again.
+    PortBack,
+    /// A serial port or a UDP socket is served no longer.
+    Ended {
+        /// How the port was lost, which is tried again until it is [back](Event::PortBack); `None` when the server was
+        /// stopped.
+        error: Option<io::ErrorKind>,
+        /// The requests that came.
+        requests: u64,
+    },
 }
 
 /// Why a client was turned away.
@@ -141,7 +156,10 @@ impl std::fmt::Display for Refusal {
 /// Where clients come from.
 #[derive(Debug)]
 enum Listener {
-    Stream(std::net::TcpListener),
+    /// Connections; where frames have no transaction ids, the line in them.
+    Stream(std::net::TcpListener, Option<Line>),
+    Datagrams(std::net::UdpSocket, Option<Line>),
+    Serial(Port),
 }
 
 /// A listening socket that serves nothing yet.
@@ -166,19 +184,28 @@ impl Stop {
 }
 
 impl Server {
-    /// Listens. Port 0 lets the system choose one. Raises the process's limit on open files when it is below
-    /// [`Options::connections`].
+    /// Listens, or opens the serial port. Port 0 lets the system choose one. Raises the process's limit on open
+    /// files when it is below [`Options::connections`].
     ///
     /// # Errors
     /// The system's, for an address in use, a port below 1024 without the right to it, and the like.
+    ///
+    /// # Panics
+    /// For a serial port outside of a tokio runtime.
     pub fn bind(target: &Target, options: Options) -> io::Result<Server> {
         let (listener, local) = match target.link() {
-            Link::Tcp => {
+            Link::Tcp | Link::RtuOverTcp | Link::AsciiOverTcp => {
                 let listener = listen(target)?;
                 tcp::allow_files(options.connections);
                 let local = listener.local_addr()?;
-                (Listener::Stream(listener), Some(local))
+                (Listener::Stream(listener, Line::of(target, Hears::Requests)), Some(local))
             }
+            Link::Udp | Link::RtuOverUdp => {
+                let socket = udp::bind(target)?;
+                let local = socket.local_addr()?;
+                (Listener::Datagrams(socket, Line::of(target, Hears::Requests)), Some(local))
+            }
+            Link::Rtu | Link::Ascii => (Listener::Serial(Port::open(target)?), None),
             link => {
                 let text = format!("{}:// cannot be listened on yet: use tcp://", link.scheme());
                 return Err(io::Error::new(io::ErrorKind::Unsupported, text));
@@ -221,9 +248,15 @@ impl Server {
         let (service, options) = (Arc::new(service), Arc::new(self.options));
         let stopped = self.stop.subscribe();
         match self.listener {
-            Listener::Stream(listener) => {
+            Listener::Stream(listener, line) => {
                 let listener = TcpListener::from_std(listener)?;
-                run_listener(listener, &service, &options, stopped).await;
+                run_listener(listener, line, &service, &options, stopped).await;
+            }
+            Listener::Datagrams(socket, line) => {
+                udp::run(UdpSocket::from_std(socket)?, line, service, options, stopped).await;
+            }
+            Listener::Serial(port) => {
+                line::run_port(port, &self.target, &*service, &options, stopped).await;
             }
         }
         Ok(())
@@ -243,9 +276,16 @@ fn listen(target: &Target) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// Waits for the end of the server.
+async fn stop_asked(stopped: &mut watch::Receiver<bool>) {
+    // A handle that is gone cannot ask any more; the server holds one itself.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
 /// Accepts connections until the server is stopped, and waits for the last of them.
 async fn run_listener<S: Service>(
     listener: TcpListener,
+    line: Option<Line>,
     service: &Arc<S>,
     options: &Arc<Options>,
     mut stopped: watch::Receiver<bool>,
@@ -258,7 +298,7 @@ async fn run_listener<S: Service>(
             _ = stopped.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, peer)) => accept(stream, peer, service, options, &registry),
+            Ok((stream, peer)) => accept(stream, peer, line, service, options, &registry),
             Err(error) if is_one_connections(&error) => {}
             Err(error) => {
                 // Out of file descriptors, most likely: make room, and give the system time.
@@ -301,6 +341,7 @@ fn is_one_connections(error: &io::Error) -> bool {
 fn accept<S: Service>(
     stream: TcpStream,
     peer: SocketAddr,
+    line: Option<Line>,
     service: &Arc<S>,
     options: &Arc<Options>,
     registry: &Arc<Registry>,
@@ -321,7 +362,10 @@ fn accept<S: Service>(
     options.tell(&Event::Opened { peer });
     let (service, told) = (Arc::clone(service), Arc::clone(options));
     let id = place.id();
-    let task = tokio::spawn(connection::run(stream, peer, None, service, told, place));
+    let task = match line {
+        None => tokio::spawn(connection::run(stream, peer, None, service, told, place)),
+        Some(line) => tokio::spawn(line::run_stream(stream, line, peer, service, told, place)),
+    };
     registry.started(id, task.abort_handle());
 }
 

@@ -3,8 +3,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use port502_session::server::{Context, Device, Reply};
-use port502_wire::mbap::Frame;
+use port502_session::server::{Context, Device, LineEvent, Reply};
+use port502_wire::mbap::{self, Frame, TransactionId};
 use port502_wire::{ExceptionCode, PDU_MAX, UnitId};
 
 use crate::Pdu;
@@ -28,6 +28,11 @@ pub trait Service: Send + Sync + 'static {
     fn broadcast(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
         self.call(cx, frame, out)
     }
+
+    /// Is told what comes on a serial line and is no request to it, for the counters that function 08 reads.
+    fn overheard(&self, event: LineEvent) {
+        let _ = event;
+    }
 }
 
 /// How a [`Service`] answers.
@@ -47,8 +52,33 @@ pub enum Late {
     Exception(ExceptionCode),
     /// None.
     Silence,
-    /// Bytes as they are, for simulated devices that misbehave.
+    /// An answer that is sent wrongly, whatever frames it goes in.
+    Amiss(Amiss),
+    /// Bytes as they are, for simulated devices that misbehave in a stream or on a line.
     Script(Vec<Step>),
+}
+
+/// How an answer goes wrong on its way out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Amiss {
+    /// The answer.
+    pub pdu: Pdu,
+    /// The transaction id that it goes under, in the place of the request's; without meaning on links that have none.
+    pub transaction: Option<TransactionId>,
+    /// Between two bytes; without meaning in datagrams.
+    pub pause: Duration,
+}
+
+impl Amiss {
+    /// The answer to a request in MBAP, step by step.
+    pub(super) fn steps(self, transaction: TransactionId, unit: UnitId) -> Vec<Step> {
+        let header = mbap::header(self.transaction.unwrap_or(transaction), unit, self.pdu.as_bytes().len());
+        let adu = [&header, self.pdu.as_bytes()].concat();
+        if self.pause.is_zero() {
+            return vec![Step::Send(adu)];
+        }
+        adu.into_iter().flat_map(|byte| [Step::Send(vec![byte]), Step::Wait(self.pause)]).collect()
+    }
 }
 
 /// A step of a [`Late::Script`].
@@ -66,6 +96,10 @@ impl<D: Device + 'static> Service for D {
     #[inline]
     fn call(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
         Outcome::Now(self.answer(cx, frame.pdu, out))
+    }
+
+    fn overheard(&self, event: LineEvent) {
+        Device::overheard(self, event);
     }
 }
 
@@ -133,5 +167,9 @@ impl<D: Device + 'static> Service for Units<D> {
             device.answer(&cx.for_unit(*unit), frame.pdu, out);
         }
         Outcome::Now(Reply::Silence)
+    }
+
+    fn overheard(&self, event: LineEvent) {
+        self.devices.values().for_each(|device| Device::overheard(device, event));
     }
 }

@@ -7,11 +7,15 @@ mod tables;
 mod tcp;
 
 use std::fmt::Write as _;
+use std::future::Future;
 
 use port502_net::memory::MemoryDevice;
 use port502_net::server::{Options, Units};
+use tokio::net::TcpStream;
 
-use crate::link::{Link, Mbap, serve};
+use crate::link::{Datagrams, Line, Link, Mbap, MbapDatagrams, RtuDatagrams, rtu, serve, serve_at};
+#[cfg(unix)]
+use crate::pty;
 
 /// The one right outcome of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -113,6 +117,116 @@ async fn every_row_over_tcp() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+/// A row as it stands on a line. There unit 0 is the broadcast: everybody obeys and nobody answers (Serial Line
+/// V1.02, 2.2). The rest holds as it is: reserved unit ids are answered by a device that answers all.
+fn on_a_line(rows: Vec<Row>) -> Vec<Row> {
+    let silent_broadcast = |row: Row| if row.unit == 0 { Row { want: Want::Silence, ..row } } else { row };
+    rows.into_iter().map(silent_broadcast).collect()
+}
+
+/// The rows that RTU cannot express where frames end by their length and not by the end of a datagram, and why.
+const NOT_IN_RTU: [(&str, &str); 1] = [(
+    "0C 00",
+    "its frame is 01 0C 00 25 F0, and 01 0C 00 25 is the whole frame of 0C: a byte too many is noise behind it",
+)];
+
+/// A row as it stands on a line where RTU frames come without ends.
+fn on_an_rtu_line(rows: Vec<Row>) -> Vec<Row> {
+    let tellable = |row: &Row| !NOT_IN_RTU.iter().any(|(request, _)| row.pdu == hex(request));
+    on_a_line(rows).into_iter().filter(tellable).collect()
+}
+
+#[test]
+fn rows_that_rtu_cannot_express_begin_with_a_whole_frame() {
+    for (request, why) in NOT_IN_RTU {
+        let (adu, inner) = (rtu(1, &hex(request)), rtu(1, &hex(request)[..1]));
+        assert!(adu.starts_with(&inner), "{request}: {adu:02X?} and {inner:02X?}: {why}");
+    }
+}
+
+/// Asks every group, all at once, through what `open` makes of a device.
+async fn every_row<L: Link + 'static, O: Future<Output = L> + 'static>(
+    rows: impl Fn(Vec<Row>) -> Vec<Row>,
+    open: impl Fn(MemoryDevice) -> O,
+) {
+    let all = tokio::task::LocalSet::new();
+    let mut wrong = String::new();
+    let asked: Vec<_> = tables::groups()
+        .into_iter()
+        .map(|Group { name, device, rows: of_group }| {
+            let (rows, link) = (rows(of_group), open(device));
+            all.spawn_local(async move { differences(&mut link.await, name, &rows).await })
+        })
+        .collect();
+    all.run_until(async {
+        for group in asked {
+            wrong += &group.await.unwrap();
+        }
+    })
+    .await;
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// What a request without a length rule costs: the silence that ends it. Short, for there are more than a thousand.
+const QUIET: &str = "quiet=5ms";
+
+#[tokio::test]
+async fn every_row_over_rtu_in_a_stream() {
+    every_row(on_an_rtu_line, async |device| {
+        let address = serve_at(&format!("rtu+tcp://127.0.0.1:0?{QUIET}"), device, Options::default());
+        Line::rtu(TcpStream::connect(address).await.unwrap())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_row_over_ascii_in_a_stream() {
+    every_row(on_a_line, async |device| {
+        let address = serve_at("ascii+tcp://127.0.0.1:0", device, Options::default());
+        Line::ascii(TcpStream::connect(address).await.unwrap())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_row_over_udp() {
+    every_row(std::convert::identity, async |device| {
+        MbapDatagrams::connect(serve_at("udp://127.0.0.1:0", device, Options::default())).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_row_over_rtu_in_datagrams() {
+    every_row(on_a_line, async |device| {
+        let address = serve_at("rtu+udp://127.0.0.1:0", device, Options::default());
+        RtuDatagrams(Datagrams::connect(address).await)
+    })
+    .await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn every_row_over_rtu_on_a_serial_port() {
+    every_row(on_an_rtu_line, async |device| {
+        let (near, far) = pty::pair();
+        pty::serve(&format!("rtu://{far}?baud=115200&{QUIET}"), device);
+        Line::rtu(near)
+    })
+    .await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn every_row_over_ascii_on_a_serial_port() {
+    every_row(on_a_line, async |device| {
+        let (near, far) = pty::pair();
+        pty::serve(&format!("ascii://{far}?baud=115200"), device);
+        Line::ascii(near)
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn units_without_a_device() {
     for (unmapped, rows) in tables::unmapped_units() {
@@ -121,6 +235,26 @@ async fn units_without_a_device() {
             .fold(Units::new(unmapped), |units, unit| units.with(unit, MemoryDevice::full()));
         let mut link = Mbap::connect(serve(units, Options::default())).await;
         let wrong = differences(&mut link, &format!("{unmapped:?}"), &rows).await;
+        assert!(wrong.is_empty(), "{wrong}");
+    }
+}
+
+/// On a line there are others: who is not there keeps silent, whatever it would say behind a gateway.
+#[tokio::test]
+async fn units_without_a_device_on_a_line() {
+    for (unmapped, rows) in tables::unmapped_units() {
+        let served =
+            |row: Row| if [1, 17].contains(&row.unit) { row } else { Row { want: Want::Silence, ..row } };
+        let rows: Vec<Row> = rows.into_iter().map(served).collect();
+        let units = [1, 17]
+            .into_iter()
+            .fold(Units::new(unmapped), |units, unit| units.with(unit, MemoryDevice::full()));
+        let address = serve_at(&format!("rtu+tcp://127.0.0.1:0?{QUIET}"), units.clone(), Options::default());
+        let mut link = Line::rtu(TcpStream::connect(address).await.unwrap());
+        let mut wrong = differences(&mut link, "rtu+tcp", &rows).await;
+        let address = serve_at("rtu+udp://127.0.0.1:0", units, Options::default());
+        let mut link = RtuDatagrams(Datagrams::connect(address).await);
+        wrong += &differences(&mut link, "rtu+udp", &rows).await;
         assert!(wrong.is_empty(), "{wrong}");
     }
 }

@@ -15,7 +15,10 @@ mod clock;
 mod conformance;
 mod fake;
 mod faults;
+mod line;
 mod link;
 mod memory;
+#[cfg(unix)]
+mod pty;
 mod random;
 mod server;

@@ -8,7 +8,7 @@ use port502_wire::rtu::Hears;
 use port502_wire::serial::{Frame, Received};
 use port502_wire::{EmitError, FunctionCode, Mismatch, PDU_MAX, Request, Response, SubFunction, UnitId};
 
-use super::{ADU_MAX, Decoder, Echo, emit};
+use super::{ADU_MAX, Decoder, Echo, changed_delimiter, emit};
 use crate::Instant;
 use crate::client::AnswerError;
 use crate::target::{Framing, LineSettings};
@@ -293,18 +293,9 @@ fn judge(asked: &Asked, frame: &Frame<'_>) -> Result<(), AnswerError> {
     }
 }
 
-/// 08 sub-function 03 changes the character that ends ASCII frames from then on (V1.1b3, 6.8.1).
 fn learn_delimiter(request: &[u8], delimiter: &mut u8) {
     if let Some(new) = changed_delimiter(request) {
         *delimiter = new;
-    }
-}
-
-/// The delimiter that a request sets, if it is carried out.
-pub(super) fn changed_delimiter(request: &[u8]) -> Option<u8> {
-    match request {
-        [8, 0, 3, delimiter, 0] => Some(*delimiter),
-        _ => None,
     }
 }
 

@@ -7,7 +7,6 @@ use port502_wire::rtu::Hears;
 use port502_wire::serial::{Frame, Received};
 use port502_wire::{EmitError, UnitId};
 
-use super::client::changed_delimiter;
 use super::{ADU_MAX, Decoder, Echo, emit};
 use crate::Instant;
 use crate::server::{Expired, Limits};
@@ -146,10 +145,8 @@ impl ServerLine {
         Ok(adu)
     }
 
-    /// To be called when a request was carried out, and its answer, should there be one, has been made: 08
-    /// sub-function 03 changes the character that ends ASCII frames from then on (V1.1b3, 6.8.1).
-    pub fn carried_out(&mut self, request: &[u8]) {
-        let Some(delimiter) = changed_delimiter(request) else { return };
+    /// From now on `delimiter` ends ASCII frames.
+    pub fn set_delimiter(&mut self, delimiter: u8) {
         self.delimiter = delimiter;
         self.decoder.set_delimiter(delimiter);
     }

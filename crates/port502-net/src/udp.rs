@@ -1,0 +1,127 @@
+//! A client's datagrams as a stream: what is read is one datagram, what is written goes out frame by frame.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use port502_session::target::Framing;
+use port502_wire::mbap;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UdpSocket;
+
+use crate::Target;
+
+/// Bytes of a datagram that are looked at. Frames have up to 260, and a datagram of several has not many more.
+pub(crate) const DATAGRAM_MAX: usize = 2048;
+
+/// The datagrams between this client and one server.
+#[derive(Debug)]
+pub(crate) struct Datagrams {
+    /// Connected, so that nobody else is heard on it.
+    socket: UdpSocket,
+    framing: Framing,
+    room: Box<[u8; DATAGRAM_MAX]>,
+}
+
+impl Datagrams {
+    /// A socket towards the first address of the target's host.
+    pub(crate) async fn connect(target: &Target) -> io::Result<Self> {
+        let addresses = tokio::net::lookup_host((target.host(), target.port())).await?;
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in addresses {
+            match Self::towards(address).await {
+                Ok(socket) => {
+                    let (framing, room) = (target.link().framing(), Box::new([0; DATAGRAM_MAX]));
+                    return Ok(Datagrams { socket, framing, room });
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn towards(address: SocketAddr) -> io::Result<UdpSocket> {
+        let socket = match address {
+            SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?,
+            SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).await?,
+        };
+        socket.connect(address).await?;
+        Ok(socket)
+    }
+}
+
+/// Whether a datagram is made of whole MBAP frames. One that is not must not be read: a stream that has lost
+/// its place does not find it again.
+pub(crate) fn is_whole(mut datagram: &[u8]) -> bool {
+    while !datagram.is_empty() {
+        match mbap::frame_len(datagram) {
+            Ok(Some(len)) if len <= datagram.len() => datagram = datagram.get(len..).unwrap_or_default(),
+            _ => return false,
+        }
+    }
+    true
+}
+
+impl AsyncRead for Datagrams {
+    /// One datagram. An empty one is passed over, for nothing read is the end of a stream.
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Datagrams { socket, framing, room } = self.get_mut();
+        loop {
+            let mut datagram = ReadBuf::new(&mut room[..]);
+            ready!(socket.poll_recv(cx, &mut datagram))?;
+            let bytes = datagram.filled();
+            let readable = *framing != Framing::Mbap || is_whole(bytes);
+            if bytes.is_empty() || bytes.len() == DATAGRAM_MAX || bytes.len() > buf.remaining() || !readable {
+                tracing::debug!(bytes = bytes.len(), "dropped a datagram that is not made of whole frames");
+                continue;
+            }
+            buf.put_slice(bytes);
+            return Poll::Ready(Ok(()));
+        }
+    }
+}
+
+impl AsyncWrite for Datagrams {
+    /// The first frame of `buf`, as one datagram.
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let frame = match self.framing {
+            Framing::Mbap => match mbap::frame_len(buf) {
+                Ok(Some(len)) => buf.get(..len).unwrap_or(buf),
+                _ => buf,
+            },
+            Framing::Rtu | Framing::Ascii => buf,
+        };
+        self.socket.poll_send(cx, frame)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_are_made_of_whole_frames() {
+        let frame = [0, 1, 0, 0, 0, 3, 1, 3, 2];
+        for (datagram, want) in [
+            (&frame[..], true),
+            (&[frame, frame].concat()[..], true),
+            (&frame[..8], false),
+            (&frame[..5], false),
+            (&[&frame[..], &[0]].concat()[..], false),
+            (&[&frame[..], &frame[..8]].concat()[..], false),
+            (&[0, 1, 0, 0, 0, 1, 1], false),
+            (&[], true),
+        ] {
+            assert_eq!(is_whole(datagram), want, "{datagram:02x?}");
+        }
+    }
+}
