@@ -13,6 +13,7 @@ mod serial;
 pub mod server;
 mod stream;
 mod tcp;
+pub mod tls;
 mod udp;
 
 pub use pdu::Pdu;

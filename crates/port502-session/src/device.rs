@@ -20,6 +20,52 @@ pub struct Identity {
     pub fingerprint: [u8; 32],
     /// The role in it; `None` for a certificate without one, which is the null role of Modbus/TCP Security.
     pub role: Option<String>,
+    /// What keeps the role in it from being one; then the client has the null role.
+    pub role_fault: Option<RoleFault>,
+}
+
+/// Why what a certificate has for a role is none. Modbus/TCP Security wants exactly one, as a UTF8String.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RoleFault {
+    /// More than one role extension.
+    Several,
+    /// Not one ASN.1 UTF8String and nothing else.
+    NotUtf8String,
+    /// A UTF8String whose bytes are not UTF-8.
+    NotUtf8,
+    /// A UTF8String without any character.
+    Empty,
+}
+
+impl core::fmt::Display for RoleFault {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            RoleFault::Several => "its certificate has more than one role",
+            RoleFault::NotUtf8String => "the role in its certificate is no UTF8String",
+            RoleFault::NotUtf8 => "the role in its certificate is not UTF-8",
+            RoleFault::Empty => "the role in its certificate is empty",
+        })
+    }
+}
+
+/// `CN=panel-3 as operator`: the subject and the role, without the characters that would steer a terminal.
+impl core::fmt::Display for Identity {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut plain = |text: &str| {
+            text.chars().try_for_each(|c| {
+                core::fmt::Write::write_char(f, if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+            })
+        };
+        plain(&self.subject)?;
+        match (&self.role, self.role_fault) {
+            (Some(role), _) => {
+                plain(" as ")?;
+                plain(role)
+            }
+            (None, None) => plain(" without a role"),
+            (None, Some(fault)) => write!(f, " without a role: {fault}"),
+        }
+    }
 }
 
 /// Who asks, and whom.

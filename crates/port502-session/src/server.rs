@@ -8,7 +8,9 @@ use core::time::Duration;
 
 use port502_wire::mbap::{Decoder, LengthError, Received};
 
-pub use crate::device::{Context, Device, DeviceResult, Identity, LineEvent, Reply, answer};
+pub use crate::device::{
+    Context, Device, DeviceResult, Identity, LineEvent, Reply, RoleFault, answer,
+};
 
 use crate::Instant;
 

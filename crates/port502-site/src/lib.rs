@@ -3,6 +3,7 @@
 //! - [`point`][]: `holding:100:f32:cdab`, one place of a device and how to read it;
 //! - [`datum`][]: what a point holds, from registers and to registers;
 //! - [`register_map`][]: a CSV file with all the points of a device;
+//! - [`rights`][]: a CSV file with what clients of each role may do;
 //! - [`read_plan`][] and [`write_plan`][]: the requests that read many points, and that write one.
 //!
 //! ```
@@ -26,6 +27,7 @@ mod nearest;
 pub mod point;
 pub mod read_plan;
 pub mod register_map;
+pub mod rights;
 pub mod site;
 pub mod write_plan;
 
@@ -33,4 +35,5 @@ pub use datum::{Cells, Datum, ValueError};
 pub use nearest::nearest;
 pub use point::{Point, PointError};
 pub use register_map::RegisterMap;
+pub use rights::Rights;
 pub use site::Site;

@@ -20,7 +20,7 @@ use super::{Command, Error, IN_FLIGHT_MAX, Options, ProtocolError, QUEUE_MAX, St
 use crate::serial::Port;
 use crate::stream::Stream;
 use crate::udp::Datagrams;
-use crate::{Link, Pdu, Target, tcp};
+use crate::{Link, Pdu, Target, tcp, tls};
 
 /// Bytes taken from the socket at once: more than [`IN_FLIGHT_MAX`] answers of the usual size.
 const READ_LEN: usize = 8 * 1024;
@@ -36,9 +36,13 @@ pub(super) async fn dial(target: &Target, options: &Options) -> Result<Stream, E
             Link::Tcp | Link::RtuOverTcp | Link::AsciiOverTcp => {
                 tcp::connect(target).await.map(Stream::Tcp).map_err(failed)
             }
+            Link::Tls => match tls::connect(target, &options.tls).await {
+                Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+                Err(tls::ConnectError::Io(source)) => Err(failed(source)),
+                Err(tls::ConnectError::Tls(error)) => Err(Error::Tls(Arc::new(error))),
+            },
             Link::Udp | Link::RtuOverUdp => Datagrams::connect(target).await.map(Stream::Udp).map_err(failed),
             Link::Rtu | Link::Ascii => Port::open(target).map(Stream::Serial).map_err(failed),
-            link @ Link::Tls => Err(Error::Unsupported { link }),
         }
     };
     tokio::time::timeout(options.connect_timeout, attempt).await.unwrap_or_else(|_| {
@@ -69,6 +73,7 @@ pub(super) async fn run(
         state.send_replace(State::Connected);
         let (end, answered) = match connected {
             Stream::Tcp(stream) => hold(stream, &target, &options, &mut commands, &mut queue).await,
+            Stream::Tls(stream) => hold(stream, &target, &options, &mut commands, &mut queue).await,
             Stream::Udp(stream) => hold(stream, &target, &options, &mut commands, &mut queue).await,
             Stream::Serial(port) => hold(port, &target, &options, &mut commands, &mut queue).await,
         };

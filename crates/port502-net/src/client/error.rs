@@ -7,7 +7,8 @@ use port502_wire::mbap::LengthError;
 use port502_wire::value::{DecodeError, EncodeError};
 use port502_wire::{EmitError, ExceptionCode, FunctionCode, PduError, SpanError, Table};
 
-use crate::{Link, Target, TargetError};
+use crate::tls::TlsError;
+use crate::{Target, TargetError};
 
 /// Why a request brought no answer. [`maybe_executed`](Error::maybe_executed) says whether the device may have
 /// carried it out all the same.
@@ -57,12 +58,9 @@ pub enum Error {
     /// The text of a target is none. Nothing was sent.
     #[error(transparent)]
     Target(Box<TargetError>),
-    /// This link is not built yet.
-    #[error("{}:// targets are not supported yet: use tcp://", .link.scheme())]
-    Unsupported {
-        /// Which.
-        link: Link,
-    },
+    /// The certificates of a `tls` target cannot be used. Nothing was sent.
+    #[error(transparent)]
+    Tls(Arc<TlsError>),
     /// The client's task has ended, with the runtime that it lived on.
     #[error("the client is closed")]
     Closed,
@@ -168,7 +166,10 @@ impl Error {
             ),
             // Whoever ended the task knows no more than that.
             Error::Protocol(_) | Error::Closed => true,
-            Error::Connect { .. } | Error::Request(_) | Error::Target(_) | Error::Unsupported { .. } => false,
+            Error::Connect { .. }
+            | Error::Request(_)
+            | Error::Target(_)
+            | Error::Tls(_) => false,
         }
     }
 

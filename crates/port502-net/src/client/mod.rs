@@ -16,6 +16,7 @@ mod error;
 mod line;
 mod unit;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use port502_wire::UnitId;
@@ -26,7 +27,8 @@ pub use error::{Error, ProtocolError, RequestError};
 pub use unit::{CommEventCounter, CommEventLog, Limits, Unit};
 
 use crate::stream::Stream;
-use crate::{Link, Pdu, Target};
+use crate::tls::TlsError;
+use crate::{Link, Pdu, Target, tls};
 
 /// Requests in flight on one connection, at most.
 pub const IN_FLIGHT_MAX: usize = 64;
@@ -56,6 +58,8 @@ pub struct Options {
     pub backoff_max: Duration,
     /// Refuses answers with another unit id than the one asked.
     pub strict_unit: bool,
+    /// Certificates that were read, and TLS sessions to resume: clones of the options share them.
+    pub(crate) tls: tls::Connectors,
 }
 
 impl Default for Options {
@@ -69,6 +73,7 @@ impl Default for Options {
             backoff: Duration::from_millis(100),
             backoff_max: Duration::from_secs(5),
             strict_unit: false,
+            tls: tls::Connectors::default(),
         }
     }
 }
@@ -162,7 +167,10 @@ impl Client {
     /// Outside of a tokio runtime.
     pub fn lazy(target: Target, options: Options) -> Result<Client, Error> {
         match target.link() {
-            link @ Link::Tls => Err(Error::Unsupported { link }),
+            // What keeps every attempt from connecting can be said at once.
+            Link::Tls if target.tls().is_none_or(|tls| tls.cert.is_none()) => {
+                Err(Error::Tls(Arc::new(TlsError::NoCertificate { target: Box::new(target) })))
+            }
             _ => Ok(Self::spawn(target, options, None)),
         }
     }

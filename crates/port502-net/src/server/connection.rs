@@ -25,6 +25,7 @@ use tokio::time::Sleep;
 use super::registry::{Closed, Place};
 use super::service::{Late, Outcome, Service, Step};
 use super::{Event, Options};
+use crate::tls::ServerStream;
 
 /// Bytes read at once. Requests of 12 bytes: more than a thousand in one burst.
 const READ_LEN: usize = 16 * 1024;
@@ -58,6 +59,12 @@ impl Stream for TcpStream {
         let socket = SockRef::from(&*self);
         // The socket does not block: what ends this is that there is nothing more, or nobody.
         let _ = (&*socket).take(max).read_to_end(into);
+    }
+}
+
+impl Stream for ServerStream {
+    fn read_arrived(&mut self, into: &mut Vec<u8>, max: u64) {
+        ServerStream::read_arrived(self, into, max);
     }
 }
 
@@ -157,6 +164,9 @@ struct Connection<S, T> {
 
 impl<S: Service, T: Stream> Connection<S, T> {
     fn poll(&mut self, task: &mut Task<'_>, requests: &mut u64) -> Poll<Closed> {
+        if let Some(why) = self.place.expelled() {
+            return Poll::Ready(why);
+        }
         let mut end = self.poll_work(task, requests);
         if let Ok(None) = end
             && self.ended.is_none()

@@ -12,9 +12,11 @@
 //!
 //! All requests of one read are answered with one write. A connection costs about a kilobyte while it is idle.
 
+mod authorized;
 mod connection;
 mod line;
 mod registry;
+mod secured;
 mod service;
 mod udp;
 
@@ -30,20 +32,34 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
 
-pub use port502_session::server::{Context, Device, DeviceResult, Identity, LineEvent, Reply, answer};
+pub use authorized::{Authorized, Denied, DeniedObserver};
+pub use port502_session::server::{
+    Context, Device, DeviceResult, Identity, LineEvent, Reply, RoleFault, answer,
+};
 pub use registry::Closed;
+pub use secured::Reload;
 pub use service::{Amiss, Late, Outcome, Service, Step, Units, Unmapped};
 
 use crate::serial::Port;
+use crate::tls::{HandshakeFailure, Notice, TlsError};
 use crate::{Link, Target, tcp};
 use line::Line;
 use registry::Registry;
+use secured::Secured;
 
 /// Connections that the kernel may hold before they are accepted.
 const BACKLOG: i32 = 1024;
 
 /// The longest pause after an `accept` that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// TLS handshakes at once, unless [`Options::handshakes`] says otherwise: each costs some kilobytes and a part of a
+/// millisecond, which whoever can reach the port can make us spend.
+pub const HANDSHAKES_MAX: usize = 64;
+
+/// For a TLS handshake, unless [`Options::handshake`] says otherwise: a small controller takes a second or two for
+/// its signature.
+pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a stopped server waits for answers that take time, and for clients that do not take theirs.
 const STOP_MAX: Duration = Duration::from_secs(5);
@@ -61,6 +77,11 @@ pub struct Options {
     pub allowed: Vec<IpNet>,
     /// Idle and half-frame timeouts, transactions at once.
     pub limits: Limits,
+    /// TLS handshakes at once. They are no connections yet: one more ends the oldest of the address that has most of
+    /// them.
+    pub handshakes: usize,
+    /// How long a TLS handshake may take.
+    pub handshake: Duration,
     /// Told of connections that come and go.
     pub observer: Option<Observer>,
     /// The runtime that keeps the timeouts; the one that the server runs on when `None`. A server on a runtime
@@ -76,6 +97,8 @@ impl Default for Options {
             per_peer: usize::MAX,
             allowed: Vec::new(),
             limits: Limits::default(),
+            handshakes: HANDSHAKES_MAX,
+            handshake: HANDSHAKE_WITHIN,
             observer: None,
             timekeeper: None,
         }
@@ -97,12 +120,14 @@ impl std::fmt::Debug for Options {
 pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// What happens to connections.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
     /// A client was accepted.
     Opened {
         /// Its address.
         peer: SocketAddr,
+        /// Who it is, where the link has TLS.
+        identity: Option<Arc<Identity>>,
     },
     /// A client was turned away.
     Refused {
@@ -130,10 +155,13 @@ pub enum Event {
         /// The requests that came.
         requests: u64,
     },
+    /// Something about the certificates that keeps clients out before long; told at the start, on a reload, and once
+    /// a day.
+    Notice(Arc<Notice>),
 }
 
 /// Why a client was turned away.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// Its address is in none of [`Options::allowed`].
     NotAllowed,
@@ -141,6 +169,8 @@ pub enum Refusal {
     PerPeer,
     /// There are [`Options::connections`], and none is idle.
     AllBusy,
+    /// The TLS handshake failed.
+    Handshake(Arc<HandshakeFailure>),
 }
 
 impl std::fmt::Display for Refusal {
@@ -149,6 +179,7 @@ impl std::fmt::Display for Refusal {
             Refusal::NotAllowed => "its address is not allowed",
             Refusal::PerPeer => "it has as many connections as one address may have",
             Refusal::AllBusy => "all connections are taken and busy",
+            Refusal::Handshake(failure) => return write!(f, "{failure}"),
         })
     }
 }
@@ -158,6 +189,7 @@ impl std::fmt::Display for Refusal {
 enum Listener {
     /// Connections; where frames have no transaction ids, the line in them.
     Stream(std::net::TcpListener, Option<Line>),
+    Tls(std::net::TcpListener, Arc<Secured>),
     Datagrams(std::net::UdpSocket, Option<Line>),
     Serial(Port),
 }
@@ -188,7 +220,8 @@ impl Server {
     /// files when it is below [`Options::connections`].
     ///
     /// # Errors
-    /// The system's, for an address in use, a port below 1024 without the right to it, and the like.
+    /// The system's, for an address in use, a port below 1024 without the right to it, and the like; of the kind
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput), with a [`TlsError`] in it, for certificates that cannot be used.
     ///
     /// # Panics
     /// For a serial port outside of a tokio runtime.
@@ -200,16 +233,19 @@ impl Server {
                 let local = listener.local_addr()?;
                 (Listener::Stream(listener, Line::of(target, Hears::Requests)), Some(local))
             }
+            Link::Tls => {
+                let secured = Arc::new(Secured::new(target)?);
+                let listener = listen(target)?;
+                tcp::allow_files(options.connections.saturating_add(options.handshakes));
+                let local = listener.local_addr()?;
+                (Listener::Tls(listener, secured), Some(local))
+            }
             Link::Udp | Link::RtuOverUdp => {
                 let socket = udp::bind(target)?;
                 let local = socket.local_addr()?;
                 (Listener::Datagrams(socket, Line::of(target, Hears::Requests)), Some(local))
             }
             Link::Rtu | Link::Ascii => (Listener::Serial(Port::open(target)?), None),
-            link => {
-                let text = format!("{}:// cannot be listened on yet: use tcp://", link.scheme());
-                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
-            }
         };
         let target = match local {
             Some(local) => target.clone().at(local),
@@ -228,6 +264,15 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local
+    }
+
+    /// A handle that loads its certificates anew; `None` for links without TLS.
+    #[must_use]
+    pub fn reload_handle(&self) -> Option<Reload> {
+        match &self.listener {
+            Listener::Tls(_, secured) => Some(Reload::new(secured)),
+            _ => None,
+        }
     }
 
     /// A handle that ends it.
@@ -250,7 +295,12 @@ impl Server {
         match self.listener {
             Listener::Stream(listener, line) => {
                 let listener = TcpListener::from_std(listener)?;
-                run_listener(listener, line, &service, &options, stopped).await;
+                let inside = line.map_or(Inside::Mbap, Inside::Line);
+                run_listener(listener, inside, &service, &options, stopped).await;
+            }
+            Listener::Tls(listener, secured) => {
+                let listener = TcpListener::from_std(listener)?;
+                run_listener(listener, Inside::Tls(&secured), &service, &options, stopped).await;
             }
             Listener::Datagrams(socket, line) => {
                 udp::run(UdpSocket::from_std(socket)?, line, service, options, stopped).await;
@@ -282,32 +332,54 @@ async fn stop_asked(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
+/// What is in the connections of a listener.
+#[derive(Clone, Copy)]
+enum Inside<'a> {
+    /// Frames with transaction ids.
+    Mbap,
+    /// The same in TLS.
+    Tls(&'a Arc<Secured>),
+    /// Frames without.
+    Line(Line),
+}
+
 /// Accepts connections until the server is stopped, and waits for the last of them.
 async fn run_listener<S: Service>(
     listener: TcpListener,
-    line: Option<Line>,
+    inside: Inside<'_>,
     service: &Arc<S>,
     options: &Arc<Options>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let registry = Arc::new(Registry::new(options));
     let _time = KeepTime::start(&registry, options.timekeeper.as_ref());
+    let secured = match inside {
+        Inside::Tls(secured) => Some(secured),
+        Inside::Mbap | Inside::Line(_) => None,
+    };
+    let _watch = secured.map(|secured| secured.watch(&registry, options));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stopped.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, peer)) => accept(stream, peer, line, service, options, &registry),
+            Ok((stream, peer)) => accept(stream, peer, inside, service, options, &registry),
             Err(error) if is_one_connections(&error) => {}
             Err(error) => {
                 // Out of file descriptors, most likely: make room, and give the system time.
                 tracing::warn!(%error, "accept failed");
+                if let Some(secured) = secured {
+                    secured.end_one();
+                }
                 registry.make_room(ACCEPT_PAUSE).await;
             }
         }
     }
     drop(listener);
+    if let Some(secured) = secured {
+        secured.stop();
+    }
     registry.drain(STOP_MAX).await;
 }
 
@@ -341,30 +413,35 @@ fn is_one_connections(error: &io::Error) -> bool {
 fn accept<S: Service>(
     stream: TcpStream,
     peer: SocketAddr,
-    line: Option<Line>,
+    inside: Inside<'_>,
     service: &Arc<S>,
     options: &Arc<Options>,
     registry: &Arc<Registry>,
 ) {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let admitted =
-        if is_allowed(&options.allowed, peer.ip()) { registry.admit(peer) } else { Err(Refusal::NotAllowed) };
-    let place = match admitted {
-        Ok(place) => place,
-        Err(why) => {
-            tracing::info!(%peer, %why, "refused");
-            return options.tell(&Event::Refused { peer, why });
+    if !is_allowed(&options.allowed, peer.ip()) {
+        return options.refuse(peer, Refusal::NotAllowed);
+    }
+    if let Inside::Tls(secured) = inside {
+        // It gets a place among the others once it has shown who it is.
+        if tcp::set_up(&stream).is_ok() {
+            secured.shake_hands(stream, peer, service, options, registry);
         }
+        return;
+    }
+    let place = match registry.admit(peer) {
+        Ok(place) => place,
+        Err(why) => return options.refuse(peer, why),
     };
     if tcp::set_up(&stream).is_err() {
         return; // it is gone already
     }
-    options.tell(&Event::Opened { peer });
+    options.tell(&Event::Opened { peer, identity: None });
     let (service, told) = (Arc::clone(service), Arc::clone(options));
     let id = place.id();
-    let task = match line {
-        None => tokio::spawn(connection::run(stream, peer, None, service, told, place)),
-        Some(line) => tokio::spawn(line::run_stream(stream, line, peer, service, told, place)),
+    let task = match inside {
+        Inside::Line(line) => tokio::spawn(line::run_stream(stream, line, peer, service, told, place)),
+        _ => tokio::spawn(connection::run(stream, peer, None, service, told, place)),
     };
     registry.started(id, task.abort_handle());
 }
@@ -374,6 +451,11 @@ fn is_allowed(allowed: &[IpNet], peer: IpAddr) -> bool {
 }
 
 impl Options {
+    fn refuse(&self, peer: SocketAddr, why: Refusal) {
+        tracing::info!(%peer, %why, "refused");
+        self.tell(&Event::Refused { peer, why });
+    }
+
     fn tell(&self, event: &Event) {
         if let Some(observer) = &self.observer {
             observer(event);

@@ -7,7 +7,7 @@ use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -40,6 +40,12 @@ pub enum Closed {
     Fault,
     /// The code of the device panicked.
     Panicked,
+    /// The client's certificate was revoked meanwhile.
+    Revoked,
+    /// The client's certificate is over.
+    CertificateExpired,
+    /// The client would not be let in any more, for another reason than these two.
+    Distrusted,
 }
 
 impl std::fmt::Display for Closed {
@@ -53,6 +59,9 @@ impl std::fmt::Display for Closed {
             Closed::ByServer => f.write_str("closed to make room, or because the server stops"),
             Closed::Fault => f.write_str("closed: a fault that was asked for"),
             Closed::Panicked => f.write_str("closed: the device's code panicked"),
+            Closed::Revoked => f.write_str("closed: its certificate was revoked"),
+            Closed::CertificateExpired => f.write_str("closed: its certificate is over"),
+            Closed::Distrusted => f.write_str("closed: its certificate is not accepted any more"),
         }
     }
 }
@@ -79,6 +88,8 @@ struct Activity {
     /// It waits for its client: for the rest of a frame, or to take its answers.
     waiting: AtomicBool,
     leaving: AtomicBool,
+    /// It has to end at once, for this reason.
+    expelled: OnceLock<Closed>,
     /// When to look whether it has been silent for too long, in nanoseconds of the registry's time.
     deadline: AtomicU64,
     /// That time has come.
@@ -102,6 +113,18 @@ impl Activity {
         if let Some(waker) = &*waker {
             waker.wake_by_ref();
         }
+    }
+}
+
+/// Ends a connection from outside.
+#[derive(Debug)]
+pub(super) struct Expel(Arc<Activity>);
+
+impl Expel {
+    /// At once: what has arrived is not answered any more.
+    pub(super) fn expel(&self, why: Closed) {
+        let _ = self.0.expelled.set(why);
+        self.0.wake();
     }
 }
 
@@ -188,7 +211,7 @@ impl Registry {
     }
 
     /// A timer of the runtime that keeps the time, whichever runtime it is awaited on.
-    fn sleep(&self, time: Duration) -> Sleep {
+    pub(super) fn sleep(&self, time: Duration) -> Sleep {
         let _runtime = self.timekeeper.as_ref().map(Handle::enter);
         tokio::time::sleep(time)
     }
@@ -340,6 +363,17 @@ impl Place {
     pub(super) fn busy(&self, working: bool, waiting: bool) {
         self.state.working.store(working, Relaxed);
         self.state.waiting.store(waiting, Relaxed);
+    }
+
+    /// What ends this connection from outside.
+    pub(super) fn expel_handle(&self) -> Expel {
+        Expel(Arc::clone(&self.state))
+    }
+
+    /// Why the connection has to end at once.
+    #[inline]
+    pub(super) fn expelled(&self) -> Option<Closed> {
+        self.state.expelled.get().copied()
     }
 
     /// The time of the registry.
