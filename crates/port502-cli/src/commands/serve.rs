@@ -13,6 +13,7 @@ use std::time::Duration;
 use port502_net::Target;
 use port502_net::fault::{Faults, Faulty};
 use port502_net::memory::{Change, MemoryDevice, Values};
+use port502_net::tls::hex;
 use port502_net::server::{
     Context, Event, LineEvent, Options, Outcome, Reply, Server, Service, Stop, Units, Unmapped,
 };
@@ -272,18 +273,23 @@ fn options(args: &Args, log: &Arc<Log>, requests: &Arc<AtomicU64>) -> Options {
     options.per_peer = args.per_peer.unwrap_or(options.per_peer);
     options.limits.idle = args.idle;
     options.allowed.clone_from(&args.allow);
-    options.observer = Some(Arc::new(move |event: &Event| match *event {
-        Event::Opened { peer } => log.line(format_args!("client {peer} connected")),
+    options.observer = Some(Arc::new(move |event: &Event| match event {
+        Event::Opened { peer, identity: None } => log.line(format_args!("client {peer} connected")),
+        Event::Opened { peer, identity: Some(identity) } => {
+            let fingerprint = hex(&identity.fingerprint);
+            log.line(format_args!("client {peer} connected: {identity}, sha256 {fingerprint}"));
+        }
+        Event::Notice(notice) => log.line(format_args!("warning: {notice}")),
         Event::Refused { peer, why } => log.line(format_args!("client {peer} refused: {why}")),
         Event::Closed { peer, why, requests: count } => {
-            requests.fetch_add(count, Relaxed);
-            log.line(format_args!("client {peer} {why}, {}", counted(count, "request")));
+            requests.fetch_add(*count, Relaxed);
+            log.line(format_args!("client {peer} {why}, {}", counted(*count, "request")));
         }
         Event::PortBack => log.line(format_args!("the serial port is back")),
         Event::Ended { error, requests: count } => {
-            requests.fetch_add(count, Relaxed);
+            requests.fetch_add(*count, Relaxed);
             if let Some(error) = error {
-                let count = counted(count, "request");
+                let count = counted(*count, "request");
                 log.line(format_args!("the serial port is lost ({error}), {count}; it is tried again"));
             }
         }
@@ -412,7 +418,7 @@ fn show_request(cx: &Context<'_>, frame: &Frame<'_>, log: &Log) {
         Ok(Request::WriteFileRecord { records }) => {
             for run in records.iter() {
                 let (file, record, count) = (run.file, run.record, run.registers.len() as u64);
-                let count = counted(count, "register");
+                let count = counted(*count, "register");
                 log.line(format_args!("write {peer} unit {unit} FC21 file {file} record {record}: {count}"));
             }
         }

@@ -25,7 +25,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::certificate::first_outside_its_time;
-use super::failure::{of_certificate, of_io};
+use super::failure::{of_certificate, of_io, told_by_first_bytes};
 use super::files::{Files, Notice, TlsError};
 use super::stream::{ServerStream, Socket, TlsStream};
 use super::{Certificate, HandshakeFailure, HandshakeFault, VERSIONS, fingerprint, provider};
@@ -35,6 +35,9 @@ const SESSIONS_MAX: usize = 2048;
 
 /// Bytes that are read of a client after it was refused.
 const LINGER_MAX: u64 = 64 * 1024;
+
+/// The fatal alert protocol_version in a TLS record: no version that the client offers is new enough (RFC 5246, E.1).
+const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 
 /// What a server's certificates are now, and how they are loaded anew.
 pub(crate) struct Acceptor {
@@ -124,9 +127,22 @@ impl Acceptor {
         &self,
         stream: TcpStream,
     ) -> Result<Accepted, (HandshakeFailure, Option<TcpStream>)> {
+        let mut socket = Socket::new(stream);
+        let told = match socket.look().await {
+            Ok([]) => Some(HandshakeFault::HungUp),
+            Ok(first) => told_by_first_bytes(first),
+            Err(error) => Some(of_io(&error)),
+        };
+        if let Some(fault) = told {
+            let mut stream = socket.into_stream();
+            if let HandshakeFault::TooOld { .. } = fault {
+                let _ = stream.write_all(&PROTOCOL_VERSION).await;
+            }
+            return Err((HandshakeFailure::unknown(fault), Some(stream)));
+        }
         let loaded = self.current();
         let config = Arc::clone(&loaded.config);
-        let mut accept = pin!(TlsAcceptor::from(config).accept(Socket::new(stream)).into_fallible());
+        let mut accept = pin!(TlsAcceptor::from(config).accept(socket).into_fallible());
         let (outcome, shown) = poll_fn(|cx| {
             // A certificate is judged within a poll, on this thread: what is found there behind it is this client's.
             SHOWN.take();
@@ -139,7 +155,7 @@ impl Acceptor {
         let stream = match outcome {
             Ok(stream) => stream,
             Err((error, socket)) => {
-                let fault = of_io(&error, socket.first());
+                let fault = of_io(&error);
                 return Err((HandshakeFailure::of(shown, fault), Some(socket.into_stream())));
             }
         };

@@ -32,7 +32,10 @@ const LOADED_MAX: usize = 16;
 /// What the files of targets hold, shared by all clients that were made with the same options: many connections read
 /// the files once, and resume each other's sessions.
 #[derive(Clone, Default)]
-pub(crate) struct Connectors(Arc<Mutex<HashMap<(Files, Option<[u8; 32]>), Loaded>>>);
+pub(crate) struct Connectors(Arc<Mutex<HashMap<Key, Loaded>>>);
+
+/// The files of a target, and its pin.
+type Key = (Files, Option<[u8; 32]>);
 
 #[derive(Clone)]
 struct Loaded {
@@ -102,10 +105,7 @@ pub(crate) async fn connect(target: &Target, connectors: &Connectors) -> Result<
     .await;
     match outcome {
         Ok(stream) => Ok(TlsStream(stream)),
-        Err((error, socket)) => {
-            let fault = of_io(&error, socket.first());
-            Err(ConnectError::Io(as_io(HandshakeFailure::of(shown, fault))))
-        }
+        Err((error, _)) => Err(ConnectError::Io(as_io(HandshakeFailure::of(shown, of_io(&error))))),
     }
 }
 

@@ -213,48 +213,38 @@ pub(super) fn told_by_first_bytes(first: &[u8]) -> Option<HandshakeFault> {
         }
         [0x16, 3, ..] | [] => None,
         // SSL 2.0 had a ClientHello of its own.
-        [0x80..=0xFF, _, 1, ..] => Some(HandshakeFault::TooOld { version: "SSL 2.0" }),
+        [0x80..=0xFF, _, 1, 0 | 3, ..] => Some(HandshakeFault::TooOld { version: "SSL 2.0" }),
         [_, _, 0, 0, 0, 2..=254, ..] => Some(HandshakeFault::NotTls { modbus: true }),
         _ => Some(HandshakeFault::NotTls { modbus: false }),
     }
 }
 
-/// What an error of the handshake means; `first` are the peer's first bytes.
-pub(super) fn of_io(error: &io::Error, first: &[u8]) -> HandshakeFault {
+/// What an error of the handshake means.
+pub(super) fn of_io(error: &io::Error) -> HandshakeFault {
     if let Some(error) = error.get_ref().and_then(|source| source.downcast_ref::<Error>()) {
-        return of_tls(error, first);
+        return of_tls(error);
     }
     match error.kind() {
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe => match told_by_first_bytes(first) {
-            Some(fault @ HandshakeFault::NotTls { .. }) => fault,
-            _ => HandshakeFault::HungUp,
-        },
+        | io::ErrorKind::BrokenPipe => HandshakeFault::HungUp,
         _ => HandshakeFault::Other(error.to_string()),
     }
 }
 
-fn of_tls(error: &Error, first: &[u8]) -> HandshakeFault {
+fn of_tls(error: &Error) -> HandshakeFault {
     match error {
         Error::NoCertificatesPresented => HandshakeFault::NoCertificate,
         Error::InvalidCertificate(error) => of_certificate(error),
         Error::AlertReceived(alert) => HandshakeFault::Alert(*alert),
         Error::PeerIncompatible(
-            why @ (PeerIncompatible::Tls12NotOffered
-            | PeerIncompatible::Tls12NotOfferedOrEnabled
-            | PeerIncompatible::SupportedVersionsExtensionRequired
-            | PeerIncompatible::ServerDoesNotSupportTls12Or13
-            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig),
-        ) => match told_by_first_bytes(first) {
-            Some(fault) => fault,
-            None => HandshakeFault::NothingInCommon(format!("{why:?}")),
-        },
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+        ) => HandshakeFault::TooOld { version: "what it speaks of TLS" },
         Error::PeerIncompatible(why) => HandshakeFault::NothingInCommon(format!("{why:?}")),
-        Error::InvalidMessage(_) | Error::InappropriateMessage { .. } | Error::PeerSentOversizedRecord => {
-            told_by_first_bytes(first).unwrap_or_else(|| HandshakeFault::Other(error.to_string()))
-        }
+        // A client hears the answer of a server that may be anything.
+        Error::InvalidMessage(_) => HandshakeFault::NotTls { modbus: false },
         error => HandshakeFault::Other(error.to_string()),
     }
 }
@@ -276,10 +266,12 @@ pub(super) fn of_certificate(error: &CertificateError) -> HandshakeFault {
         CertificateError::ApplicationVerificationFailure => HandshakeFault::Pin,
         CertificateError::NotValidForNameContext { expected, presented } => HandshakeFault::Name {
             wanted: expected.to_str().into_owned(),
-            // `DnsName("plc-7")` and the like.
+            // `DnsName("plc-7")`, `IpAddress(10.0.0.7)` and the like.
             presented: presented
                 .iter()
-                .map(|name| name.split('"').nth(1).unwrap_or(name).to_owned())
+                .map(|name| {
+                    name.split(['(', ')', '"']).rfind(|part| !part.is_empty()).unwrap_or(name).to_owned()
+                })
                 .collect(),
         },
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
@@ -287,9 +279,12 @@ pub(super) fn of_certificate(error: &CertificateError) -> HandshakeFault {
         }
         CertificateError::UnhandledCriticalExtension => HandshakeFault::CriticalExtension,
         other => {
+            // rustls has no variant for these two and passes on the name that its verifier gives them.
             let text = other.to_string();
             if text.contains("CaUsedAsEndEntity") {
                 HandshakeFault::IsAuthority
+            } else if text.contains("UnsupportedCriticalExtension") {
+                HandshakeFault::CriticalExtension
             } else {
                 HandshakeFault::BadCertificate(text)
             }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use rustls::{ConnectionCommon, SideData};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::failure::alert_text;
@@ -20,21 +20,30 @@ pub(crate) type ClientStream = TlsStream<tokio_rustls::client::TlsStream<Socket>
 /// Enough of a connection to tell TLS from Modbus, and the version of a ClientHello.
 const FIRST_LEN: usize = 11;
 
-/// A TCP connection whose first bytes are kept, to say what is wrong with a peer that does not speak TLS.
+/// A TCP connection of which the first bytes may have been looked at already.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
     first: [u8; FIRST_LEN],
     seen: usize,
+    /// Bytes of `first` that were not read again yet begin here.
+    replayed: usize,
 }
 
 impl Socket {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Socket { stream, first: [0; FIRST_LEN], seen: 0 }
+        Socket { stream, first: [0; FIRST_LEN], seen: 0, replayed: 0 }
     }
 
-    pub(super) fn first(&self) -> &[u8] {
-        self.first.get(..self.seen).unwrap_or_default()
+    /// Looks at the first bytes, as far as there are any.
+    pub(super) async fn look(&mut self) -> io::Result<&[u8]> {
+        while let Some(rest @ [_, ..]) = self.first.get_mut(self.seen..) {
+            match self.stream.read(rest).await? {
+                0 => break,
+                count => self.seen += count,
+            }
+        }
+        Ok(self.first.get(..self.seen).unwrap_or_default())
     }
 
     pub(super) fn into_stream(self) -> TcpStream {
@@ -49,17 +58,14 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if self.seen < FIRST_LEN {
-            let Socket { first, seen, .. } = &mut *self;
-            let new = buffer.filled().get(before..).unwrap_or_default();
-            for (place, byte) in first.iter_mut().skip(*seen).zip(new) {
-                *place = *byte;
-                *seen += 1;
-            }
+        if self.replayed < self.seen {
+            let rest = self.first.get(self.replayed..self.seen).unwrap_or_default();
+            let count = rest.len().min(buffer.remaining());
+            buffer.put_slice(rest.get(..count).unwrap_or_default());
+            self.replayed += count;
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 

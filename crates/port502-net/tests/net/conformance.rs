@@ -14,6 +14,7 @@ use port502_net::server::{Options, Units};
 use tokio::net::TcpStream;
 
 use crate::link::{Datagrams, Line, Link, Mbap, MbapDatagrams, RtuDatagrams, rtu, serve, serve_at};
+use crate::pki::Pki;
 #[cfg(unix)]
 use crate::pty;
 
@@ -225,6 +226,26 @@ async fn every_row_over_ascii_on_a_serial_port() {
         Line::ascii(near)
     })
     .await;
+}
+
+#[tokio::test]
+async fn every_row_over_tls() {
+    let pki = Pki::new();
+    pki.server("server");
+    pki.client("client", Some("conformance"));
+    let mut wrong = String::new();
+    for group in tables::groups() {
+        let (address, _) = pki.serve(group.device, Options::default());
+        let mut link = Mbap::new(pki.connect(address, "client").await.unwrap());
+        wrong += &differences(&mut link, group.name, &group.rows).await;
+    }
+    for (unmapped, rows) in tables::unmapped_units() {
+        let units = Units::new(unmapped).with(1, MemoryDevice::full()).with(17, MemoryDevice::full());
+        let (address, _) = pki.serve(units, Options::default());
+        let mut link = Mbap::new(pki.connect(address, "client").await.unwrap());
+        wrong += &differences(&mut link, &format!("{unmapped:?}"), &rows).await;
+    }
+    assert!(wrong.is_empty(), "{wrong}");
 }
 
 #[tokio::test]

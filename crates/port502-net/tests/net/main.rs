@@ -18,7 +18,9 @@ mod faults;
 mod line;
 mod link;
 mod memory;
+mod pki;
 #[cfg(unix)]
 mod pty;
 mod random;
 mod server;
+mod tls;

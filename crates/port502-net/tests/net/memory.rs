@@ -288,7 +288,7 @@ fn a_hook_knows_who_asks() {
     assert_eq!(device.answer(&cx, &request, &mut out), Reply::Exception(ExceptionCode::IllegalFunction));
     assert_eq!(seen.load(SeqCst), 9);
     let role = Some("operator".to_owned());
-    let operator = Identity { subject: "CN=panel".to_owned(), fingerprint: [0; 32], role };
+    let operator = Identity { subject: "CN=panel".to_owned(), fingerprint: [0; 32], role, role_fault: None };
     let cx = cx.with_identity(Some(&operator));
     assert_eq!(device.answer(&cx, &request, &mut out), Reply::Response { len: 5 });
 }

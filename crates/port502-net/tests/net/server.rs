@@ -19,30 +19,44 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::link::{Link as _, Mbap, PATIENCE, serve};
 
 /// Options whose observer hands out what it is told.
-fn observed() -> (Options, Events) {
+pub fn observed() -> (Options, Events) {
     let (sender, events) = mpsc::unbounded_channel();
     let mut options = Options::default();
     options.observer = Some(Arc::new(move |event| {
-        let _ = sender.send(*event); // the test may have ended
+        let _ = sender.send(event.clone()); // the test may have ended
     }));
     (options, Events(events))
 }
 
-struct Events(mpsc::UnboundedReceiver<Event>);
+pub struct Events(mpsc::UnboundedReceiver<Event>);
 
 impl Events {
-    async fn next(&mut self) -> Event {
+    pub async fn next(&mut self) -> Event {
         tokio::time::timeout(PATIENCE, self.0.recv()).await.expect("an event").unwrap()
     }
 
     /// The next that is not of a client that came.
-    async fn next_end(&mut self) -> Event {
+    pub async fn next_end(&mut self) -> Event {
         loop {
             match self.next().await {
-                Event::Opened { .. } => {}
+                Event::Opened { .. } | Event::Notice(_) => {}
                 end => return end,
             }
         }
+    }
+
+    /// The next client that came.
+    pub async fn next_opened(&mut self) -> Event {
+        loop {
+            if let opened @ Event::Opened { .. } = self.next().await {
+                return opened;
+            }
+        }
+    }
+
+    /// Whether everything that was told has been looked at.
+    pub fn is_empty(&mut self) -> bool {
+        self.0.try_recv().is_err()
     }
 }
 

@@ -131,7 +131,7 @@ async fn the_end_of_a_half_request_is_nothing_special() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let mut options = Options::default();
     let log = Arc::clone(&seen);
-    options.observer = Some(Arc::new(move |event| log.lock().unwrap().push(*event)));
+    options.observer = Some(Arc::new(move |event| log.lock().unwrap().push(event.clone())));
     let address = serve(MemoryDevice::full(), options);
     let request = mbap(1, 1, &hex("03 0000 0001"));
     for cut in 0..request.len() {
@@ -142,7 +142,7 @@ async fn the_end_of_a_half_request_is_nothing_special() {
         assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0, "cut at {cut}");
         let events: Vec<Event> = std::mem::take(&mut *seen.lock().unwrap());
         let closed = Event::Closed { peer, why: Closed::ByPeer, requests: 0 };
-        assert_eq!(events, [Event::Opened { peer }, closed], "cut at {cut}");
+        assert_eq!(events, [Event::Opened { peer, identity: None }, closed], "cut at {cut}");
     }
 }
 
@@ -152,12 +152,12 @@ async fn half_a_request_and_then_nothing_is_closed() {
     let mut options = Options::default();
     options.limits.frame = Duration::from_millis(60);
     let log = Arc::clone(&seen);
-    options.observer = Some(Arc::new(move |event| log.lock().unwrap().push(*event)));
+    options.observer = Some(Arc::new(move |event| log.lock().unwrap().push(event.clone())));
     let mut link = Mbap::connect(serve(MemoryDevice::full(), options)).await;
     assert!(is_usable(&mut link).await);
     link.send_raw(&hex("0001 0000 0006 01 03")).await;
     let end = tokio::time::timeout(PATIENCE, link.stream.read(&mut [0; 16])).await;
     assert_eq!(end.unwrap().unwrap(), 0);
-    let Some(Event::Closed { why, requests, .. }) = seen.lock().unwrap().last().copied() else { panic!() };
+    let Some(Event::Closed { why, requests, .. }) = seen.lock().unwrap().last().cloned() else { panic!() };
     assert_eq!((why, requests), (Closed::Expired(Expired::HalfFrame), 1));
 }

@@ -248,7 +248,7 @@ async fn both_families_on_one_socket() {
     let mut friend = Mbap::connect(SocketAddr::from(([127, 0, 0, 1], port))).await;
     assert!(ask(&mut friend).await);
     let peer = friend.stream.local_addr().unwrap();
-    assert_eq!(events.next().await, Event::Opened { peer });
+    assert_eq!(events.next().await, Event::Opened { peer, identity: None });
     if let Ok(stranger) = TcpStream::connect((std::net::Ipv6Addr::LOCALHOST, port)).await {
         let peer = stranger.local_addr().unwrap();
         assert!(Mbap::new(stranger).is_closed_by_peer().await);

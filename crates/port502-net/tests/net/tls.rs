@@ -1,0 +1,8 @@
+//! Modbus/TCP Security: who is let in, who is not, and what is told of each.
+
+mod client;
+mod handshakes;
+mod refused;
+mod reload;
+mod resumption;
+mod roles;
