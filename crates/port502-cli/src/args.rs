@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, completions, decode, demo, identify, man, poll, read, serve, write};
+use crate::commands::{bench, cert, completions, decode, demo, identify, man, poll, read, serve, write};
 use crate::failure::Failure;
 
 /// The whole system around TCP port 502: Modbus client and server, and what protects it.
@@ -27,6 +27,7 @@ pub(crate) enum Command {
     Identify(identify::Args),
     Decode(decode::Args),
     Serve(serve::Args),
+    Cert(cert::Args),
     Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -42,6 +43,7 @@ impl Command {
             Command::Identify(args) => identify::run(args),
             Command::Decode(args) => decode::run(args),
             Command::Serve(args) => serve::run(args),
+            Command::Cert(args) => cert::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),

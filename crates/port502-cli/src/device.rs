@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use port502_net::client::{Client, Error, Options, ProtocolError, Unit};
+use port502_net::tls::{HandshakeFailure, HandshakeFault};
 use port502_net::{Pdu, Target, TargetError};
 use port502_session::duration::display;
 use port502_site::Cells;
@@ -63,6 +64,7 @@ impl Device {
         let mut options = Options::default().timeout(connection.timeout).retries(connection.retries);
         options.connect_timeout = connection.timeout;
         let target = connection.target.clone();
+        warn_of_certificates(&target);
         match Interrupt::new().or(Client::connect(target.clone(), options)).await {
             Some(Ok(client)) => {
                 let unit = client.unit(connection.unit);
@@ -143,6 +145,13 @@ pub(crate) fn is_broadcast(target: &Target, unit: UnitId) -> bool {
     target.line().is_some() && unit == UnitId::BROADCAST
 }
 
+/// Says what will be wrong with a target's certificates before long. What is wrong already is told by the connection.
+pub(crate) fn warn_of_certificates(target: &Target) {
+    for notice in port502_net::tls::notices(target, std::time::SystemTime::now()).unwrap_or_default() {
+        crate::commands::eprintln_quietly(&format!("port502: warning: {notice}"));
+    }
+}
+
 /// The exit code for an error.
 pub(crate) fn exit(error: &Error) -> Exit {
     match error {
@@ -150,7 +159,7 @@ pub(crate) fn exit(error: &Error) -> Exit {
         Error::Timeout { .. } => Exit::Timeout,
         Error::Connect { .. } | Error::Transport { .. } => Exit::Link,
         Error::Protocol(_) => Exit::Protocol,
-        Error::Request(_) | Error::Unsupported { .. } => Exit::Usage,
+        Error::Request(_) | Error::Tls(_) => Exit::Usage,
         _ => Exit::Other,
     }
 }
@@ -179,7 +188,10 @@ fn hint(error: &Error) -> Option<&'static str> {
     Some(match error {
         // What is wrong with a serial port comes with what to try.
         Error::Connect { target, .. } if target.serial().is_some() => return None,
-        Error::Connect { .. } => "check the address, and that the device is on",
+        Error::Connect { source, .. } => match source.get_ref().and_then(|it| it.downcast_ref()) {
+            Some(HandshakeFailure { fault, .. }) => handshake_hint(fault),
+            None => "check the address, and that the device is on",
+        },
         Error::Transport { target, .. } if target.serial().is_some() => "was the adapter pulled out?",
         Error::Transport { .. } => "the device ended it: try another --unit, or fewer clients on it",
         Error::Timeout { .. } => "try another --unit, or a longer --timeout",
@@ -204,6 +216,24 @@ fn hint(error: &Error) -> Option<&'static str> {
         },
         _ => return None,
     })
+}
+
+/// What to try when the device, or what is there in its place, is not trusted.
+fn handshake_hint(fault: &HandshakeFault) -> &'static str {
+    match fault {
+        HandshakeFault::UnknownAuthority => "name the certificate of who signed it with ca=",
+        HandshakeFault::Name { .. } => "say with name= which name it bears",
+        HandshakeFault::Expired { .. } | HandshakeFault::NotYetValid { .. } => {
+            "give it a new one, and check the clocks"
+        }
+        HandshakeFault::NotTls { .. } | HandshakeFault::HungUp => {
+            "perhaps it speaks plain Modbus there: try tcp:// and its other port"
+        }
+        HandshakeFault::NoRevocationList => "put its authority's list into the file of crl= as well",
+        HandshakeFault::Alert(_) => "`port502 cert show` says what our certificate is",
+        HandshakeFault::Revoked | HandshakeFault::Pin => "somebody else may be answering in its place",
+        _ => "`port502 cert show` explains certificates",
+    }
 }
 
 /// Whether a function changes values.

@@ -39,3 +39,18 @@ pub(crate) async fn stop_asked() {
         std::future::pending().await
     }
 }
+
+/// Does `work` whenever the program is asked to load its files anew (SIGHUP), for as long as it runs.
+pub(crate) async fn on_reload(work: impl Fn()) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut hangup) = signal(SignalKind::hangup()) {
+            while hangup.recv().await.is_some() {
+                work();
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    drop(work);
+}

@@ -8,9 +8,7 @@ use core::time::Duration;
 
 use port502_wire::mbap::{Decoder, LengthError, Received};
 
-pub use crate::device::{
-    Context, Device, DeviceResult, Identity, LineEvent, Reply, RoleFault, answer,
-};
+pub use crate::device::{Context, Device, DeviceResult, Identity, LineEvent, Reply, RoleFault, answer};
 
 use crate::Instant;
 

@@ -132,6 +132,7 @@ async fn bench(args: Args) -> Result<(), Failure> {
     let mut options =
         Options::default().timeout(args.connection.timeout).in_flight(args.in_flight).retries(0);
     options.connect_timeout = args.connection.timeout;
+    device::warn_of_certificates(&args.connection.target);
     let mut units = Vec::with_capacity(args.connections);
     for at in 0..args.connections {
         let client =

@@ -1,6 +1,7 @@
 //! One file per command: its arguments, and what it does.
 
 pub(crate) mod bench;
+pub(crate) mod cert;
 pub(crate) mod completions;
 pub(crate) mod decode;
 pub(crate) mod demo;
@@ -42,7 +43,7 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// A line on stderr; one that nobody can read is no reason to end.
-fn eprintln_quietly(line: &str) {
+pub(crate) fn eprintln_quietly(line: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -13,13 +13,15 @@ use std::time::Duration;
 use port502_net::Target;
 use port502_net::fault::{Faults, Faulty};
 use port502_net::memory::{Change, MemoryDevice, Values};
-use port502_net::tls::hex;
 use port502_net::server::{
-    Context, Event, LineEvent, Options, Outcome, Reply, Server, Service, Stop, Units, Unmapped,
+    Authorized, Context, Denied, Event, LineEvent, Options, Outcome, Reload, Reply, Server, Service, Stop,
+    Units, Unmapped,
 };
+use port502_net::tls::hex;
+use port502_session::Link;
 use port502_session::target::Carrier;
 use port502_site::register_map::{Access, RegisterMap};
-use port502_site::{Cells, point};
+use port502_site::{Cells, Rights, point};
 use port502_wire::mbap::Frame;
 use port502_wire::{PDU_MAX, Request, SubFunction, Table, UnitId};
 use tokio::runtime::{Builder, Handle};
@@ -68,6 +70,10 @@ pub(crate) struct Args {
     /// Networks that clients may come from, as 10.20.0.0/24; more than once for several. [default: all]
     #[arg(long, value_name = "NETWORK", value_parser = network)]
     allow: Vec<ipnet::IpNet>,
+    /// What clients with each role may do, as CSV: role,access and optionally unit,function,table,address. Needed
+    /// to listen on tls://.
+    #[arg(long, value_name = "FILE")]
+    rights: Option<PathBuf>,
     /// Show nothing but where it listens.
     #[arg(long, short)]
     quiet: bool,
@@ -114,6 +120,15 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         faults.possible_on(target.link()).map_err(|error| Failure::usage(format!("{target}: {error}")))?;
     }
     let map = args.map.as_deref().map(read_map).transpose()?;
+    let rights = args.rights.as_deref().map(read_rights).transpose()?;
+    if rights.is_none()
+        && let Some(target) = args.listen.iter().find(|target| target.link() == Link::Tls)
+    {
+        return Err(Failure::usage(format!(
+            "{target}: say what clients with each role may do, with --rights FILE; the CSV `role,access` with a row \
+             `*,rw` lets everybody who has a role do everything"
+        )));
+    }
     let cannot = |error: io::Error| Failure::other(format!("cannot start: {error}"));
     // A runtime with timers looks at the clock for each request. Timeouts are kept by another, in a thread that
     // sleeps; only faults and lines, which tell frames apart by silence, need timers here.
@@ -127,7 +142,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         true => Builder::new_current_thread().enable_all().build(),
         false => Builder::new_current_thread().enable_io().build(),
     };
-    runtime.map_err(cannot)?.block_on(serve(args, map, timekeeper))
+    runtime.map_err(cannot)?.block_on(serve(args, map, rights, timekeeper))
 }
 
 /// So much of a map is read. All 65,536 addresses of each table, with names, are less.
@@ -137,32 +152,44 @@ const MAP_MAX: u64 = 1 << 24;
 const ERRORS_MAX: usize = 20;
 
 fn read_map(path: &Path) -> Result<RegisterMap, Failure> {
+    RegisterMap::parse(&read_text(path, "map")?).map_err(|errors| all_wrong(path, &errors))
+}
+
+fn read_rights(path: &Path) -> Result<Rights, Failure> {
+    Rights::parse(&read_text(path, "rights")?).map_err(|errors| all_wrong(path, &errors))
+}
+
+fn read_text(path: &Path, what: &str) -> Result<String, Failure> {
     let file = path.display();
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|map| map.take(MAP_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| Failure::other(format!("cannot read the map {file}: {error}")))?;
+        .map_err(|error| Failure::other(format!("cannot read the {what} {file}: {error}")))?;
     if bytes.len() as u64 > MAP_MAX {
-        let message = format!("{file}: more than 16 MiB, which no map needs; name a CSV file");
+        let message = format!("{file}: more than 16 MiB, which no {what} needs; name a CSV file");
         return Err(Failure::usage(message));
     }
-    let text = String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes).map_err(|error| {
         // What is in front of the wrong byte is text: nothing of it is lost here.
         let before = error.utf8_error().valid_up_to();
         let before = String::from_utf8_lossy(error.as_bytes().get(..before).unwrap_or_default());
         let (line, column) =
             (before.matches('\n').count() + 1, before.rsplit('\n').next().unwrap_or_default());
         let column = column.trim_start_matches('\u{FEFF}').chars().count() + 1;
-        Failure::usage(format!("{file}:{line}:{column}: a byte that is not UTF-8; save the map as CSV UTF-8"))
-    })?;
-    RegisterMap::parse(&text).map_err(|errors| {
-        let mut lines: Vec<_> =
-            errors.iter().take(ERRORS_MAX).map(|error| format!("{file}:{error}")).collect();
-        if errors.len() > ERRORS_MAX {
-            lines.push(format!("{file}: ... and {} more", errors.len() - ERRORS_MAX));
-        }
-        Failure::list(Exit::Usage, lines)
+        Failure::usage(format!(
+            "{file}:{line}:{column}: a byte that is not UTF-8; save the {what} as CSV UTF-8"
+        ))
     })
+}
+
+/// One line for each thing that is wrong with a file.
+fn all_wrong<E: fmt::Display>(path: &Path, errors: &[E]) -> Failure {
+    let file = path.display();
+    let mut lines: Vec<_> = errors.iter().take(ERRORS_MAX).map(|error| format!("{file}:{error}")).collect();
+    if errors.len() > ERRORS_MAX {
+        lines.push(format!("{file}: ... and {} more", errors.len() - ERRORS_MAX));
+    }
+    Failure::list(Exit::Usage, lines)
 }
 
 /// The device of one unit.
@@ -192,7 +219,12 @@ pub(super) fn device_of(map: &RegisterMap) -> MemoryDevice {
         .build()
 }
 
-async fn serve(args: Args, map: Option<RegisterMap>, timekeeper: Handle) -> Result<(), Failure> {
+async fn serve(
+    args: Args,
+    map: Option<RegisterMap>,
+    rights: Option<Rights>,
+    timekeeper: Handle,
+) -> Result<(), Failure> {
     let log = Arc::new(Log::start(args.quiet));
     let requests = Arc::new(AtomicU64::new(0));
     let mut options = options(&args, &log, &requests);
@@ -209,16 +241,13 @@ async fn serve(args: Args, map: Option<RegisterMap>, timekeeper: Handle) -> Resu
             tokio::spawn(show_changes(device.changes(), Arc::clone(&log)));
         }
     }
-    let faults = args.fault.clone().map(|faults| (faults, args.seed));
     match units.as_slice() {
-        [(None, device)] => {
-            run_all(servers, Shown { service: device.clone(), log: Arc::clone(&log) }, faults).await?
-        }
+        [(None, device)] => run_with_rights(&args, servers, device.clone(), rights, &log).await?,
         _ => {
             let all = units.iter().fold(Units::new(Unmapped::default()), |all, (unit, device)| {
                 all.with(unit.unwrap_or_default(), device.clone())
             });
-            run_all(servers, Shown { service: all, log: Arc::clone(&log) }, faults).await?;
+            run_with_rights(&args, servers, all, rights, &log).await?;
         }
     }
     log.finish();
@@ -226,6 +255,53 @@ async fn serve(args: Args, map: Option<RegisterMap>, timekeeper: Handle) -> Resu
         super::eprintln_quietly(&format!("served {}", counted(requests.load(Relaxed), "request")));
     }
     Ok(())
+}
+
+/// Serves those who may, or everybody where nobody says who may.
+async fn run_with_rights<S: Service + Clone>(
+    args: &Args,
+    servers: Vec<Server>,
+    service: S,
+    rights: Option<Rights>,
+    log: &Arc<Log>,
+) -> Result<(), Failure> {
+    let faults = args.fault.clone().map(|faults| (faults, args.seed));
+    let reloads: Vec<Reload> = servers.iter().filter_map(Server::reload_handle).collect();
+    let shown = Shown { service, log: Arc::clone(log) };
+    let Some((rights, path)) = rights.zip(args.rights.clone()) else {
+        return run_all(servers, shown, faults).await;
+    };
+    let told = Arc::clone(log);
+    let service =
+        Authorized::new(shown, rights).observed_by(Arc::new(move |denied| show_denied(denied, &told)));
+    let (again, told) = (service.clone(), Arc::clone(log));
+    tokio::spawn(signal::on_reload(move || match reload(&reloads, &path, &again) {
+        Ok(()) => told.line(format_args!("reloaded the certificates and {}", path.display())),
+        Err(failure) => {
+            for line in std::iter::once(&failure.message).chain(&failure.more) {
+                super::eprintln_quietly(&format!("port502: not reloaded: {line}"));
+            }
+        }
+    }));
+    run_all(servers, service, faults).await
+}
+
+/// Loads rights and certificates anew. The rights are checked first, and taken last: what is wrong changes nothing of
+/// its own kind.
+fn reload<S: Service>(reloads: &[Reload], rights: &Path, service: &Authorized<S>) -> Result<(), Failure> {
+    let rights = read_rights(rights)?;
+    for reload in reloads {
+        reload.reload().map_err(|error| Failure::other(error.to_string()))?;
+    }
+    service.replace(rights);
+    Ok(())
+}
+
+fn show_denied(denied: &Denied<'_>, log: &Log) {
+    let peer = name(denied.client.peer);
+    let who = denied.client.identity.map_or_else(|| " without a role".to_owned(), |it| format!(" ({it})"));
+    let (unit, deed, function) = (denied.client.unit, &denied.deed, denied.function);
+    log.line(format_args!("client {peer}{who} may not {deed} of unit {unit} (FC{function})"));
 }
 
 /// Says where it listens, and then what it serves.
@@ -339,6 +415,10 @@ fn bind_all(listen: &[Target], options: &Options) -> Result<Vec<Server>, Failure
                 io::ErrorKind::AddrNotAvailable => {
                     "; that is no address of this machine: try 0.0.0.0 or 127.0.0.1"
                 }
+                // The certificates; what to try is said already.
+                io::ErrorKind::InvalidInput if target.link() == Link::Tls => {
+                    return Failure::usage(error.to_string());
+                }
                 _ => "",
             };
             Failure::other(format!("cannot listen on {target}: {error}{hint}"))
@@ -418,7 +498,7 @@ fn show_request(cx: &Context<'_>, frame: &Frame<'_>, log: &Log) {
         Ok(Request::WriteFileRecord { records }) => {
             for run in records.iter() {
                 let (file, record, count) = (run.file, run.record, run.registers.len() as u64);
-                let count = counted(*count, "register");
+                let count = counted(count, "register");
                 log.line(format_args!("write {peer} unit {unit} FC21 file {file} record {record}: {count}"));
             }
         }

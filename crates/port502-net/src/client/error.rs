@@ -166,10 +166,7 @@ impl Error {
             ),
             // Whoever ended the task knows no more than that.
             Error::Protocol(_) | Error::Closed => true,
-            Error::Connect { .. }
-            | Error::Request(_)
-            | Error::Target(_)
-            | Error::Tls(_) => false,
+            Error::Connect { .. } | Error::Request(_) | Error::Target(_) | Error::Tls(_) => false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use port502_session::server::{Context, Reply};
+use port502_session::server::{Context, LineEvent, Reply};
 use port502_site::rights::{Deed, Judgement, Rights};
 use port502_wire::mbap::Frame;
 use port502_wire::{ExceptionCode, PDU_MAX, UnitId};
@@ -93,6 +93,10 @@ impl<S: Service> Service for Authorized<S> {
 
     fn serves(&self, unit: UnitId) -> bool {
         self.service.serves(unit)
+    }
+
+    fn overheard(&self, event: LineEvent) {
+        self.service.overheard(event);
     }
 
     fn broadcast(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
