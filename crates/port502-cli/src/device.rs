@@ -127,6 +127,11 @@ impl Device {
                 brief(error)
             ),
             Error::Connect { .. } => with_hint(error),
+            // With roles, it is how a right is refused as well (Modbus/TCP Security, R-31).
+            Error::Exception { code: ExceptionCode::IllegalFunction, .. } if self.target.tls().is_some() => {
+                let (target, unit, role) = (&self.target, self.unit(), "or gives our role no right to it");
+                format!("{target} unit {unit}: {place}{}, {role}", with_hint(error))
+            }
             _ => format!("{} unit {}: {place}{}", self.target, self.unit(), with_hint(error)),
         };
         Failure::new(exit(error), message)
@@ -193,6 +198,10 @@ fn hint(error: &Error) -> Option<&'static str> {
             None => "check the address, and that the device is on",
         },
         Error::Transport { target, .. } if target.serial().is_some() => "was the adapter pulled out?",
+        // A server's alert, in our words.
+        Error::Transport { source, .. } if source.kind() == std::io::ErrorKind::InvalidData => {
+            "`port502 cert show` says what our certificate is"
+        }
         Error::Transport { .. } => "the device ended it: try another --unit, or fewer clients on it",
         Error::Timeout { .. } => "try another --unit, or a longer --timeout",
         Error::Protocol(ProtocolError::Echo) => "try again, and without echo=strip",

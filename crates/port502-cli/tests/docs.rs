@@ -2,8 +2,8 @@
 //!
 //! - Every `console` block is run, in a folder that has `docs/` and a capture `plant.pcap`, and what it prints is
 //!   compared with what stands there. `$ port502 serve` stays up for the rest of the file, on a port that the system chooses; its documented address
-//!   stands for it in all that follows. In what is printed, a line `...` stands for any lines; times, durations and
-//!   clients' ports may differ.
+//!   stands for it in all that follows. In what is printed, a line `...` stands for any lines; times, durations,
+//!   clients' ports, serial numbers and fingerprints may differ.
 //! - A block that cannot run here (no such device, no end) is marked `console dry`: then the binary only takes the
 //!   arguments in, with `--help` behind them.
 //! - Every `port502 ...` between backticks names a command, and options, that there are.
@@ -224,7 +224,7 @@ struct Server {
 impl Stage {
     fn run(&mut self, step: &Step) -> Result<(), Wrong> {
         if step.command.starts_with("port502 serve ") {
-            let server = Server::start(step)?;
+            let server = Server::start(step, &self.folder)?;
             self.servers.retain(|other| other.documented != server.documented);
             self.servers.push(server);
             return Ok(());
@@ -273,16 +273,23 @@ fn shell(script: &str, folder: &Path) -> Result<String, String> {
 
 impl Server {
     /// Starts what a document serves, on a port that the system chooses.
-    fn start(step: &Step) -> Result<Server, String> {
+    fn start(step: &Step, folder: &Path) -> Result<Server, String> {
         let mut words: Vec<String> = step.command.split_whitespace().skip(1).map(str::to_owned).collect();
         let documented = match words.iter().position(|word| word == "--listen") {
             Some(at) => {
                 let url = words.get_mut(at + 1).ok_or("--listen without an address")?;
-                std::mem::replace(url, "tcp://127.0.0.1:0".into()).trim_start_matches("tcp://").to_owned()
+                let (scheme, rest) =
+                    url.trim_matches('\'').split_once("://").ok_or("--listen without a scheme")?;
+                // What stands behind `?`, as the certificate, stays.
+                let (address, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+                let (documented, any) = (address.to_owned(), format!("{scheme}://127.0.0.1:0{query}"));
+                *url = any;
+                documented
             }
             None => return Err("a documented server has --listen, so that what follows can name it".into()),
         };
         let mut process = port502()
+            .current_dir(folder)
             .args(words.iter().filter(|word| *word != "&"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -294,7 +301,8 @@ impl Server {
             Some(Ok(line)) => line,
             _ => return Err("it says nothing".into()),
         };
-        let actual = first.rsplit("://").next().unwrap_or_default().to_owned();
+        let actual =
+            first.rsplit("://").next().and_then(|rest| rest.split('?').next()).unwrap_or_default().to_owned();
         let said = Arc::new(Mutex::new(vec![first]));
         let log = Arc::clone(&said);
         std::thread::spawn(move || {
@@ -385,6 +393,11 @@ fn plain_word(word: &str) -> String {
     {
         text = "127.0.0.1:PORT".into();
     }
+    // Serial numbers and fingerprints are made anew.
+    let digits = text.trim_end_matches([',', ';', ')']);
+    if digits.len() >= 32 && digits.chars().all(|c| c.is_ascii_hexdigit()) {
+        text = text.replace(digits, "HEX");
+    }
     text
 }
 
@@ -452,11 +465,16 @@ fn arguments_are_taken(arguments: &[&str]) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-/// The long options, and the short ones without a long one, in the help of a command.
+/// The long options, and the short ones without a long one, in the help of a command and of what stands under it.
 fn options(command: &str) -> BTreeSet<String> {
-    let output = port502().args([command, "--help"]).output().unwrap();
-    assert!(output.status.success(), "port502 {command} --help");
-    let help = String::from_utf8(output.stdout).unwrap();
+    let help = |words: &[&str]| {
+        let output = port502().args(words).arg("--help").output().unwrap();
+        assert!(output.status.success(), "port502 {words:?} --help");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let own = help(&[command]);
+    let below = listed(&own).into_iter().map(|below| help(&[command, &below]));
+    let help: String = below.chain([own.clone()]).collect();
     help.lines()
         .map(str::trim_start)
         // Possible values are a list with `- ` in front.
@@ -473,8 +491,14 @@ fn options(command: &str) -> BTreeSet<String> {
 /// The commands in the help.
 fn commands() -> BTreeSet<String> {
     let output = port502().arg("--help").output().unwrap();
-    let help = String::from_utf8(output.stdout).unwrap();
-    let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    listed(&String::from_utf8(output.stdout).unwrap())
+}
+
+/// The commands that a help lists.
+fn listed(help: &str) -> BTreeSet<String> {
+    let Some(list) = help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()) else {
+        return BTreeSet::new();
+    };
     // Longer descriptions go on in a line that is indented further.
     list.lines()
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
@@ -604,6 +628,8 @@ fn the_limits_of_the_architecture_are_those_of_the_code() {
             "server::Options::per_peer",
             if s.per_peer == usize::MAX { "none".into() } else { s.per_peer.to_string() },
         ),
+        ("server::Options::handshakes", s.handshakes.to_string()),
+        ("server::Options::handshake", whole(s.handshake)),
         ("server::Limits::transactions", s.limits.transactions.to_string()),
         ("server::Limits::idle", whole(s.limits.idle)),
         ("server::Limits::frame", whole(s.limits.frame)),
