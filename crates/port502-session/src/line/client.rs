@@ -189,7 +189,9 @@ impl ClientLine {
         }
         if !self.echo.strip(input) {
             *input = &[];
-            self.over(now);
+            // Who was asked may have understood all the same: its answer, due by the deadline, is not to be run into.
+            let deadline = self.asked.as_ref().map_or(now, |asked| asked.deadline);
+            self.over(now.max(deadline));
             return Some(Event::Collision);
         }
         let received = self.decoder.next(input)?;
@@ -237,13 +239,13 @@ impl ClientLine {
         self.asked.is_some()
     }
 
-    /// The request ended without an answer: the line has to be quiet before the next, for the answer may be about
-    /// to come.
-    fn over(&mut self, now: Instant) {
+    /// The request ends without an answer `at` this time: the line has to be quiet before the next, for the answer may
+    /// be about to come.
+    fn over(&mut self, at: Instant) {
         self.asked = None;
         self.echo.forget();
         let quiet: Duration = self.settings.quiet.max(self.settings.gap);
-        self.free = self.free.max(now + quiet);
+        self.free = self.free.max(at + quiet);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The server's side of a line.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use port502_wire::ascii::LF;
@@ -51,6 +52,15 @@ pub struct ServerLine {
     frame_began: Instant,
     /// Our own frame is on the line until then.
     sent: Instant,
+    own: Option<Own>,
+}
+
+/// The last answer, on a line that echoes. Behind noise its echo is found as a frame, and it looks like a request.
+#[derive(Debug)]
+struct Own {
+    unit: UnitId,
+    pdu: Vec<u8>,
+    until: Instant,
 }
 
 impl ServerLine {
@@ -69,6 +79,7 @@ impl ServerLine {
             heard: now,
             frame_began: now,
             sent: Instant::ZERO,
+            own: None,
         }
     }
 
@@ -77,19 +88,25 @@ impl ServerLine {
         if !input.is_empty() {
             self.heard = now;
         }
-        // On a line that echoes, our own answer is no request. What came of it garbled is noise as any other.
-        self.echo.strip(input);
+        // On a line that echoes, our own answer is no request. Where something else comes, it is heard from its start.
+        if !self.echo.strip(input) {
+            let mut stripped = self.echo.heard();
+            while self.decoder.next(&mut stripped).is_some() {}
+            self.echo.forget();
+        } else if self.echo.is_whole() {
+            self.own = None;
+        }
         if !self.decoder.is_midway() {
             self.frame_began = now;
         }
         let received = self.decoder.next(input)?;
-        Some(number(&mut self.frames, received))
+        Some(number(&mut self.frames, &mut self.own, now, received))
     }
 
     /// The end of a datagram is the end of its frame. Call it until it returns `None`.
     pub fn end_of_datagram(&mut self) -> Option<Heard<'_>> {
         let received = self.decoder.quiet()?;
-        Some(number(&mut self.frames, received))
+        Some(number(&mut self.frames, &mut self.own, self.heard, received))
     }
 
     /// What silence makes of the last bytes; call it when [`quiet_at`](Self::quiet_at) has come, until it returns
@@ -98,7 +115,8 @@ impl ServerLine {
         if self.quiet_at().is_none_or(|quiet| now < quiet) {
             return None;
         }
-        self.end_of_datagram()
+        let received = self.decoder.quiet()?;
+        Some(number(&mut self.frames, &mut self.own, now, received))
     }
 
     /// When the silence will be long enough to end what has begun; `None` between frames.
@@ -136,12 +154,15 @@ impl ServerLine {
         out: &'b mut [u8; ADU_MAX],
     ) -> Result<&'b [u8], EmitError> {
         let adu = emit(self.framing, &Frame { unit, pdu }, self.delimiter, out)?;
-        if self.settings.echo {
-            self.echo.expect(adu);
-        }
         let characters = u32::try_from(adu.len()).unwrap_or(u32::MAX);
         let took: Duration = self.settings.character.saturating_mul(characters);
         self.sent = now + took + self.settings.gap;
+        if self.settings.echo {
+            self.echo.expect(adu);
+            // Silence may have to end what came in front of it.
+            let until = now + took + 2 * self.settings.quiet;
+            self.own = Some(Own { unit, pdu: pdu.into(), until });
+        }
         Ok(adu)
     }
 
@@ -169,9 +190,13 @@ impl ServerLine {
     }
 }
 
-fn number<'a>(frames: &mut u64, received: Received<'a>) -> Heard<'a> {
+fn number<'a>(frames: &mut u64, own: &mut Option<Own>, now: Instant, received: Received<'a>) -> Heard<'a> {
     match received {
         Received::Frame(frame) => {
+            let is_echo = |own: &mut Own| now <= own.until && own.unit == frame.unit && own.pdu == frame.pdu;
+            if own.take_if(is_echo).is_some() {
+                return Heard::Dropped { bytes: frame.pdu.len(), check: false };
+            }
             *frames += 1;
             Heard::Frame { number: *frames, frame }
         }

@@ -9,4 +9,5 @@
 )]
 
 mod conversation;
+mod line;
 mod server_time;
