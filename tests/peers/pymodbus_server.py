@@ -1,6 +1,7 @@
 """pymodbus as a server for our client.
 
-    pymodbus_server.py PORT        0 lets the system choose
+    pymodbus_server.py PORT [LINK]             LINK: tcp, udp, rtu+tcp; 0 lets the system choose
+    pymodbus_server.py DEVICE rtu|ascii        a serial port
 
 Prints `listening PORT`. Holds 1,024 of each table, addresses 0 to 1023, for every unit: holding register
 a = a XOR 0xA5C3, input register a = a, coil a is on when 3 divides a, discrete input a when 5 does. Takes
@@ -10,8 +11,8 @@ writes. Lives as long as its standard input stays open, and five minutes at most
 import asyncio
 import sys
 
-from pymodbus import ModbusDeviceIdentification
-from pymodbus.server import ModbusTcpServer
+from pymodbus import FramerType, ModbusDeviceIdentification
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusUdpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 COUNT = 1024
@@ -26,7 +27,7 @@ def bits(value):
     return [SimData(0, values=[value(a) for a in range(COUNT)], datatype=DataType.BITS)]
 
 
-async def main(port):
+async def main(where, link):
     device = SimDevice(
         0,  # every unit
         simdata=(
@@ -47,9 +48,20 @@ async def main(port):
             "UserApplicationName": "port502 tests",
         }
     )
-    server = ModbusTcpServer(device, identity=identity, address=("127.0.0.1", port))
+    framer = {"rtu": FramerType.RTU, "rtu+tcp": FramerType.RTU, "ascii": FramerType.ASCII}.get(link, FramerType.SOCKET)
+    if link in ("rtu", "ascii"):
+        server = ModbusSerialServer(device, identity=identity, framer=framer, port=where, baudrate=115200)
+    else:
+        kind = ModbusUdpServer if link == "udp" else ModbusTcpServer
+        server = kind(device, identity=identity, framer=framer, address=("127.0.0.1", int(where)))
     await server.serve_forever(background=True)
-    print("listening", server.transport.sockets[0].getsockname()[1], flush=True)
+    if link in ("rtu", "ascii"):
+        port = 0
+    elif link == "udp":
+        port = server.transport.get_extra_info("sockname")[1]
+    else:
+        port = server.transport.sockets[0].getsockname()[1]
+    print("listening", port, flush=True)
 
     stdin_closed = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -70,4 +82,4 @@ async def main(port):
     await server.shutdown()
 
 
-asyncio.run(main(int(sys.argv[1])))
+asyncio.run(main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "tcp"))

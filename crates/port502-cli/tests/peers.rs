@@ -35,6 +35,7 @@ struct Peer {
 }
 
 /// How a program of a peer is started.
+#[derive(Clone, Copy)]
 enum Program {
     Python(&'static str),
     Node(&'static str),
@@ -62,42 +63,109 @@ const MODBUS_SERIAL: Peer = Peer {
 
 #[test]
 fn pymodbus_is_served() {
-    is_served(&PYMODBUS);
+    is_served(&PYMODBUS, "tcp");
 }
 
 #[test]
 fn libmodbus_is_served() {
-    is_served(&LIBMODBUS);
+    is_served(&LIBMODBUS, "tcp");
 }
 
 #[test]
 fn modbus_serial_is_served_with_20_requests_in_flight() {
-    is_served(&MODBUS_SERIAL);
+    is_served(&MODBUS_SERIAL, "tcp");
 }
 
 #[test]
 fn pymodbus_serves_us() {
-    serves_us(&PYMODBUS);
+    serves_us(&PYMODBUS, "tcp");
+}
+
+#[test]
+fn pymodbus_is_served_over_udp() {
+    is_served(&PYMODBUS, "udp");
+}
+
+#[test]
+fn pymodbus_serves_us_over_udp() {
+    serves_us(&PYMODBUS, "udp");
+}
+
+#[test]
+fn pymodbus_is_served_over_rtu_in_a_stream() {
+    is_served(&PYMODBUS, "rtu+tcp");
+}
+
+#[test]
+fn pymodbus_serves_us_over_rtu_in_a_stream() {
+    serves_us(&PYMODBUS, "rtu+tcp");
+}
+
+#[cfg(unix)]
+#[test]
+fn pymodbus_is_served_over_rtu() {
+    is_served(&PYMODBUS, "rtu");
+}
+
+#[cfg(unix)]
+#[test]
+fn pymodbus_serves_us_over_rtu() {
+    serves_us(&PYMODBUS, "rtu");
+}
+
+#[cfg(unix)]
+#[test]
+fn pymodbus_is_served_over_ascii() {
+    is_served(&PYMODBUS, "ascii");
+}
+
+#[cfg(unix)]
+#[test]
+fn pymodbus_serves_us_over_ascii() {
+    serves_us(&PYMODBUS, "ascii");
+}
+
+#[cfg(unix)]
+#[test]
+fn libmodbus_is_served_over_rtu() {
+    is_served(&LIBMODBUS, "rtu");
+}
+
+#[cfg(unix)]
+#[test]
+fn libmodbus_serves_us_over_rtu() {
+    serves_us(&LIBMODBUS, "rtu");
 }
 
 #[test]
 fn libmodbus_serves_us() {
-    serves_us(&LIBMODBUS);
+    serves_us(&LIBMODBUS, "tcp");
 }
 
 #[test]
 fn modbus_serial_serves_us() {
-    serves_us(&MODBUS_SERIAL);
+    serves_us(&MODBUS_SERIAL, "tcp");
 }
 
 // ---- their clients, our server ------------------------------------------------------------------------------------
 
-/// The peer's client finds nothing wrong with our server.
-fn is_served(peer: &Peer) {
+/// The peer's client finds nothing wrong with our server on a link.
+fn is_served(peer: &Peer, link: &str) {
     let Some(peers) = Peers::find() else { return };
-    let server = our_server();
+    let wire = Wire::for_link(link);
+    let server = our_server(link, &wire);
     let mut client = peers.command(&peer.client);
-    let done = finish(client.args(["127.0.0.1", &server.port.to_string()]));
+    match &wire {
+        None => client.args(["127.0.0.1", &server.port.to_string()]),
+        Some(wire) => client.arg(wire.far()),
+    };
+    match (peer.client, link, &wire) {
+        (_, "tcp", _) => {}
+        (Program::Built(_), _, Some(_)) => drop(client.arg(link)),
+        (_, _, Some(_)) => drop(client.args(["0", link])),
+        _ => drop(client.arg(link)),
+    }
+    let done = finish(&mut client);
     let wrong: Vec<&str> = done.stdout.lines().filter(|line| line.starts_with("FAIL")).collect();
     assert!(
         wrong.is_empty() && done.status.success(),
@@ -110,18 +178,39 @@ fn is_served(peer: &Peer) {
     assert!(done.stdout.lines().any(|line| line.starts_with("ok ")), "it checked nothing: {done:?}");
 }
 
-/// mbpoll is a program of its own, with nothing of ours around it.
 #[test]
 fn mbpoll_is_served() {
+    mbpoll_finds_nothing_wrong("tcp");
+}
+
+#[cfg(unix)]
+#[test]
+fn mbpoll_is_served_over_rtu() {
+    mbpoll_finds_nothing_wrong("rtu");
+}
+
+/// mbpoll is a program of its own, with nothing of ours around it.
+fn mbpoll_finds_nothing_wrong(link: &str) {
     if Peers::find().is_none() {
         return;
     }
-    let server = our_server();
+    let wire = Wire::for_link(link);
+    let server = our_server(link, &wire);
     let mbpoll = |arguments: &str, expected: i32| {
         let mut command = Command::new("mbpoll");
-        command.args(["-m", "tcp", "-p", &server.port.to_string(), "-a", "1", "-0", "-1"]);
+        let place = match &wire {
+            None => {
+                command.args(["-m", "tcp", "-p", &server.port.to_string()]);
+                "127.0.0.1"
+            }
+            Some(wire) => {
+                command.args(["-m", "rtu", "-b", "115200", "-P", "none"]);
+                wire.far()
+            }
+        };
+        command.args(["-a", "1", "-0", "-1"]);
         let (options, values) = arguments.split_once(" = ").unwrap_or((arguments, ""));
-        command.args(options.split_whitespace()).arg("127.0.0.1").args(values.split_whitespace());
+        command.args(options.split_whitespace()).arg(place).args(values.split_whitespace());
         let done = finish(&mut command);
         assert_eq!(done.status.code(), Some(expected), "mbpoll {arguments}: {done:?}");
         done
@@ -209,10 +298,14 @@ const TYPED: &[(&str, i64)] = &[
 ];
 
 /// Our client reads, writes and is refused by the peer's server as it should be.
-fn serves_us(peer: &Peer) {
+fn serves_us(peer: &Peer, link: &str) {
     let Some(peers) = Peers::find() else { return };
-    let server = peers.server(&peer.server);
-    let target = format!("tcp://127.0.0.1:{}", server.port);
+    let wire = Wire::for_link(link);
+    let server = peers.server(&peer.server, link, &wire);
+    let target = match &wire {
+        None => format!("{link}://127.0.0.1:{}", server.port),
+        Some(wire) => format!("{link}://{}?baud=115200", wire.near()),
+    };
     let run = |verb: &str, rest: &str, expected: i32| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_port502"));
         command.args([verb, &target]).args(rest.split_whitespace());
@@ -333,16 +426,91 @@ impl Peers {
     }
 
     /// A peer's server, which says `listening PORT` and ends when its standard input does.
-    fn server(&self, program: &Program) -> Server {
-        Server::start(self.command(program).arg("0"), "listening ")
+    fn server(&self, program: &Program, link: &str, wire: &Option<Wire>) -> Server {
+        let mut command = self.command(program);
+        command.arg(wire.as_ref().map_or("0", |wire| wire.far()));
+        if link != "tcp" {
+            command.arg(link);
+        }
+        Server::start(&mut command, "listening ")
     }
 }
 
 /// `port502 serve`, which offers every unit, 65,536 of each table, and all functions.
-fn our_server() -> Server {
+fn our_server(link: &str, wire: &Option<Wire>) -> Server {
     let mut command = Command::new(env!("CARGO_BIN_EXE_port502"));
-    command.args(["serve", "--listen", "tcp://127.0.0.1:0", "--preset", "full"]);
-    Server::start(&mut command, "listening on tcp://127.0.0.1:")
+    let (place, announcement) = match wire {
+        None => (format!("{link}://127.0.0.1:0"), format!("listening on {link}://127.0.0.1:")),
+        Some(wire) => {
+            let place = format!("{link}://{}?baud=115200", wire.near());
+            let announcement = format!("listening on {place}");
+            (place, announcement)
+        }
+    };
+    command.args(["serve", "--listen", &place, "--preset", "full"]);
+    Server::start(&mut command, &announcement)
+}
+
+/// Two serial ports, joined by a wire: pseudo terminals, whose other ends are copied to each other.
+struct Wire {
+    ends: [String; 2],
+}
+
+impl Wire {
+    /// What a link needs beside the network.
+    fn for_link(link: &str) -> Option<Wire> {
+        matches!(link, "rtu" | "ascii").then(Wire::lay)
+    }
+
+    /// The end at which we are, and that of the peer.
+    fn near(&self) -> &str {
+        &self.ends[0]
+    }
+
+    fn far(&self) -> &str {
+        &self.ends[1]
+    }
+
+    #[cfg(not(unix))]
+    fn lay() -> Wire {
+        panic!("pseudo terminals are only there on Unix")
+    }
+
+    #[cfg(unix)]
+    fn lay() -> Wire {
+        use std::fs::File;
+        use std::io::{Read as _, Write as _};
+
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+
+        let end = || {
+            let inner = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+            grantpt(&inner).unwrap();
+            unlockpt(&inner).unwrap();
+            let path = ptsname(&inner, Vec::new()).unwrap().into_string().unwrap();
+            // Held open, so that the wire stays when a program goes; raw, so that nothing is echoed before it comes.
+            let held = File::options().read(true).write(true).open(&path).unwrap();
+            let mut settings = tcgetattr(&held).unwrap();
+            settings.make_raw();
+            tcsetattr(&held, OptionalActions::Now, &settings).unwrap();
+            (File::from(inner), held, path)
+        };
+        let ((a, a_held, a_path), (b, b_held, b_path)) = (end(), end());
+        let copy = |mut from: File, mut to: File, held: File| {
+            // It ends with the test's process.
+            thread::spawn(move || {
+                let _held = held;
+                let mut bytes = [0; 1024];
+                while let Ok(read @ 1..) = from.read(&mut bytes) {
+                    to.write_all(bytes.get(..read).unwrap_or_default()).unwrap();
+                }
+            });
+        };
+        copy(a.try_clone().unwrap(), b.try_clone().unwrap(), a_held);
+        copy(b, a, b_held);
+        Wire { ends: [a_path, b_path] }
+    }
 }
 
 /// A running server. Dropped, it is gone.
@@ -380,7 +548,11 @@ impl Server {
         });
         let mut server = Self { port: 0, _stdin: child.stdin.take(), child, said };
         let first = port.recv_timeout(PATIENCE);
-        let announced = first.as_deref().ok().and_then(|line| line.strip_prefix(announcement)?.parse().ok());
+        // Behind a serial port stands no number.
+        let announced = first.as_deref().ok().and_then(|line| match line.strip_prefix(announcement)? {
+            "" => Some(0),
+            port => port.parse().ok(),
+        });
         server.port = announced.unwrap_or_else(|| {
             panic!(
                 "the first line of {command:?}: want `{announcement}PORT`, got {first:?}\n{}",
