@@ -1,13 +1,15 @@
 //! A client's datagrams as a stream: what is read is one datagram, what is written goes out frame by frame.
 
+use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use port502_session::target::Framing;
 use port502_wire::mbap;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::UdpSocket;
 
 use crate::Target;
@@ -16,12 +18,36 @@ use crate::Target;
 pub(crate) const DATAGRAM_MAX: usize = 2048;
 
 /// The datagrams between this client and one server.
-#[derive(Debug)]
 pub(crate) struct Datagrams {
     /// Connected, so that nobody else is heard on it.
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
     framing: Framing,
     room: Box<[u8; DATAGRAM_MAX]>,
+    /// Ends with what the socket was told, as that nobody listens at the port: reading alone does not wake for that.
+    failure: Pin<Box<dyn Future<Output = io::Error> + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Datagrams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Datagrams").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+async fn failure(socket: Arc<UdpSocket>) -> io::Error {
+    loop {
+        if let Err(error) = socket.ready(Interest::ERROR).await {
+            return error;
+        }
+        match socket.take_error() {
+            Ok(Some(error)) | Err(error) => return error,
+            // Nothing after all: wait for the next time.
+            Ok(None) => {
+                let none: io::Result<()> =
+                    socket.try_io(Interest::ERROR, || Err(io::ErrorKind::WouldBlock.into()));
+                drop(none);
+            }
+        }
+    }
 }
 
 impl Datagrams {
@@ -32,8 +58,9 @@ impl Datagrams {
         for address in addresses {
             match Self::towards(address).await {
                 Ok(socket) => {
-                    let (framing, room) = (target.link().framing(), Box::new([0; DATAGRAM_MAX]));
-                    return Ok(Datagrams { socket, framing, room });
+                    let (socket, framing) = (Arc::new(socket), target.link().framing());
+                    let (room, failure) = (Box::new([0; DATAGRAM_MAX]), failure(Arc::clone(&socket)));
+                    return Ok(Datagrams { socket, framing, room, failure: Box::pin(failure) });
                 }
                 Err(error) => last = error,
             }
@@ -66,7 +93,10 @@ pub(crate) fn is_whole(mut datagram: &[u8]) -> bool {
 impl AsyncRead for Datagrams {
     /// One datagram. An empty one is passed over, for nothing read is the end of a stream.
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Datagrams { socket, framing, room } = self.get_mut();
+        let Datagrams { socket, framing, room, failure } = self.get_mut();
+        if let Poll::Ready(error) = failure.as_mut().poll(cx) {
+            return Poll::Ready(Err(error));
+        }
         loop {
             let mut datagram = ReadBuf::new(&mut room[..]);
             ready!(socket.poll_recv(cx, &mut datagram))?;

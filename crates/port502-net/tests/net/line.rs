@@ -1,5 +1,10 @@
 //! Lines: our client and our server without transaction ids between them.
 
+#[cfg(unix)]
+mod serial;
+mod stream;
+mod udp;
+
 use port502_net::Target;
 use port502_net::client::{Client, Error, Options, RequestError};
 use port502_net::memory::MemoryDevice;

@@ -62,12 +62,12 @@ impl Events {
 
 /// Answers function 0x41 when it is given leave to, and all else at once, with function and unit.
 #[derive(Clone)]
-struct Slow {
-    leave: Arc<Semaphore>,
+pub struct Slow {
+    pub leave: Arc<Semaphore>,
 }
 
 impl Slow {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Slow { leave: Arc::new(Semaphore::new(0)) }
     }
 }
