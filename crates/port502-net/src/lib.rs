@@ -2,11 +2,12 @@
 //!
 //! [`client::Client`] asks: clone it, share it, put many requests in flight; it reconnects by itself.
 //! [`server::Server`] answers from a [`Device`](port502_session::server::Device), for example a
-//! [`memory::MemoryDevice`]. [`blocking`] is the client for programs without an async runtime.
+//! [`memory::MemoryDevice`]. [`gateway`] is both, with a queue between. [`blocking`] is the client for programs without an async runtime.
 
 pub mod blocking;
 pub mod client;
 pub mod fault;
+pub mod gateway;
 pub mod memory;
 mod pdu;
 mod serial;

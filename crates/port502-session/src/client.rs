@@ -128,6 +128,7 @@ pub struct ClientSession<const PENDING_MAX: usize> {
     abandoned: Vec<u16>,
     last: u16,
     strict_unit: bool,
+    in_order: bool,
 }
 
 impl<const PENDING_MAX: usize> Default for ClientSession<PENDING_MAX> {
@@ -146,6 +147,7 @@ impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
             abandoned: Vec::new(),
             last: 0,
             strict_unit: false,
+            in_order: false,
         }
     }
 
@@ -154,6 +156,15 @@ impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
     #[must_use]
     pub fn strict_unit(mut self, strict: bool) -> Self {
         self.strict_unit = strict;
+        self
+    }
+
+    /// Takes an answer whose transaction id belongs to nothing for that of the oldest request, for servers that do
+    /// not echo the id. A late answer cannot be told from the next one's then: the connection has to be closed
+    /// when a request times out.
+    #[must_use]
+    pub fn in_order(mut self, in_order: bool) -> Self {
+        self.in_order = in_order;
         self
     }
 
@@ -208,13 +219,15 @@ impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
             Some(Received::Frame(frame)) => frame,
         };
         let id = frame.transaction;
-        let Some(at) = self.pending.iter().position(|pending| pending.id == id) else {
+        let oldest = (self.in_order && !self.pending.is_empty()).then_some(0);
+        let Some(at) = self.pending.iter().position(|pending| pending.id == id).or(oldest) else {
             if let Ok(at) = self.abandoned.binary_search(&id.0) {
                 self.abandoned.remove(at);
             }
             return Ok(Some(Event::Discarded { id: Some(id) }));
         };
         let pending = self.pending.swap_remove(at);
+        let id = pending.id;
         Ok(Some(match judge(&pending, &frame, self.strict_unit) {
             Ok(()) => {
                 let other_unit = Some(frame.unit).filter(|unit| *unit != pending.unit);

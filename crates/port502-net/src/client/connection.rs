@@ -28,27 +28,37 @@ const READ_LEN: usize = 8 * 1024;
 /// Requests that wait in the task; as many again wait in the channel to it.
 const TAKEN_MAX: usize = QUEUE_MAX / 2;
 
-/// One attempt to connect.
-pub(super) async fn dial(target: &Target, options: &Options) -> Result<Stream, Error> {
-    let failed = |source| Error::Connect { target: Box::new(target.clone()), source: Arc::new(source) };
-    let attempt = async {
-        match target.link() {
-            Link::Tcp | Link::RtuOverTcp | Link::AsciiOverTcp => {
-                tcp::connect(target).await.map(Stream::Tcp).map_err(failed)
-            }
-            Link::Tls => match tls::connect(target, &options.tls).await {
-                Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-                Err(tls::ConnectError::Io(source)) => Err(failed(source)),
-                Err(tls::ConnectError::Tls(error)) => Err(Error::Tls(Arc::new(error))),
-            },
-            Link::Udp | Link::RtuOverUdp => Datagrams::connect(target).await.map(Stream::Udp).map_err(failed),
-            Link::Rtu | Link::Ascii => Port::open(target).map(Stream::Serial).map_err(failed),
+/// One attempt to connect, as long as it may take.
+pub(crate) async fn attempt(target: &Target, tls: &tls::Connectors) -> Result<Stream, Error> {
+    let failed = |source| failed(target, source);
+    match target.link() {
+        Link::Tcp | Link::RtuOverTcp | Link::AsciiOverTcp => {
+            tcp::connect(target).await.map(Stream::Tcp).map_err(failed)
         }
-    };
-    tokio::time::timeout(options.connect_timeout, attempt).await.unwrap_or_else(|_| {
-        let text = format!("no connection within {:?}", options.connect_timeout);
-        Err(failed(io::Error::new(io::ErrorKind::TimedOut, text)))
-    })
+        Link::Tls => match tls::connect(target, tls).await {
+            Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+            Err(tls::ConnectError::Io(source)) => Err(failed(source)),
+            Err(tls::ConnectError::Tls(error)) => Err(Error::Tls(Arc::new(error))),
+        },
+        Link::Udp | Link::RtuOverUdp => Datagrams::connect(target).await.map(Stream::Udp).map_err(failed),
+        Link::Rtu | Link::Ascii => Port::open(target).map(Stream::Serial).map_err(failed),
+    }
+}
+
+fn failed(target: &Target, source: io::Error) -> Error {
+    Error::Connect { target: Box::new(target.clone()), source: Arc::new(source) }
+}
+
+/// An attempt to connect that took too long.
+pub(crate) fn too_late(target: &Target, limit: Duration) -> Error {
+    failed(target, io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {limit:?}")))
+}
+
+/// One attempt to connect, within its time.
+pub(super) async fn dial(target: &Target, options: &Options) -> Result<Stream, Error> {
+    let limit = options.connect_timeout;
+    let dialled = tokio::time::timeout(limit, attempt(target, &options.tls)).await;
+    dialled.unwrap_or_else(|_| Err(too_late(target, limit)))
 }
 
 /// Runs until the last handle is dropped.
@@ -203,7 +213,7 @@ async fn reconnect(
 }
 
 /// Between half of `pause` and all of it.
-fn jittered(pause: Duration) -> Duration {
+pub(crate) fn jittered(pause: Duration) -> Duration {
     // A hasher of the standard library is seeded anew each time: randomness enough to spread clients.
     let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
     let half = pause / 2;

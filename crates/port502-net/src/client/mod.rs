@@ -11,7 +11,7 @@
 //! # Ok(()) }
 //! ```
 
-mod connection;
+pub(crate) mod connection;
 mod error;
 mod line;
 mod unit;
@@ -202,7 +202,7 @@ impl Client {
     }
 
     /// Sends one request and waits for its answer, once.
-    async fn ask(&self, unit: UnitId, pdu: Pdu, timeout: Duration) -> Result<Pdu, Error> {
+    pub(crate) async fn ask(&self, unit: UnitId, pdu: Pdu, timeout: Duration) -> Result<Pdu, Error> {
         let deadline = Instant::now() + timeout;
         let (reply, answer) = oneshot::channel();
         let command = Command { unit, pdu, deadline, timeout, reply };

@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use super::caller::Caller;
 use super::registry::{Closed, Place};
 use super::service::{Late, Outcome, Service, Step};
 use super::{Event, Options};
@@ -79,6 +80,7 @@ pub(super) async fn run<S: Service, T: Stream>(
 ) {
     let session = ServerSession::new(place.now(), options.limits);
     place.expect(session.poll_timeout());
+    let caller = Caller::new(options.limits.transactions);
     let mut report = Report::new(options, peer);
     let mut connection = Connection {
         stream,
@@ -91,6 +93,7 @@ pub(super) async fn run<S: Service, T: Stream>(
         unsent: Vec::new(),
         sent: 0,
         late: Vec::new(),
+        caller,
         script: None,
         ended: None,
     };
@@ -157,6 +160,7 @@ struct Connection<S, T> {
     unsent: Vec<u8>,
     sent: usize,
     late: Vec<Waiting>,
+    caller: Caller,
     script: Option<Playing>,
     /// Nothing more is read, for this reason; what the client is still owed goes out.
     ended: Option<Closed>,
@@ -205,7 +209,7 @@ impl<S: Service, T: Stream> Connection<S, T> {
             if self.script.is_some() {
                 return Ok(None);
             }
-            if self.poll_late(task) {
+            if self.poll_late(task) | self.poll_inbox(task)? {
                 continue;
             }
             if !self.unread.is_empty() {
@@ -215,7 +219,7 @@ impl<S: Service, T: Stream> Connection<S, T> {
                 continue;
             }
             if let Some(why) = self.ended {
-                return Ok(self.late.is_empty().then_some(why));
+                return Ok((!self.session.is_working()).then_some(why));
             }
             let more = SCRATCH.with_borrow_mut(|scratch| {
                 let Scratch { input, output } = &mut **scratch;
@@ -282,13 +286,18 @@ impl<S: Service, T: Stream> Connection<S, T> {
             let function = frame.pdu.first().copied().unwrap_or_default();
             let Some((header, pdu)) = room.split_first_chunk_mut::<HEADER_LEN>() else { continue };
             let Some(pdu) = pdu.first_chunk_mut::<PDU_MAX>() else { continue };
-            let reply = match self.service.call(&cx.for_unit(unit), &frame, pdu) {
-                Outcome::Now(reply) => reply,
-                Outcome::Later(answer) if self.session.begin() => {
+            let reply = match self.service.post(&mut self.caller, &cx.for_unit(unit), &frame, pdu) {
+                Some(Outcome::Now(reply)) => reply,
+                None => {
+                    self.session.begin();
+                    self.caller.begin(task.waker());
+                    continue;
+                }
+                Some(Outcome::Later(answer)) if self.session.begin() => {
                     self.late.push(Waiting { transaction, unit, function, answer });
                     continue;
                 }
-                Outcome::Later(_) => Reply::Exception(ExceptionCode::ServerDeviceBusy),
+                Some(Outcome::Later(_)) => Reply::Exception(ExceptionCode::ServerDeviceBusy),
             };
             if let Some(pdu) = reply.emit(function, pdu) {
                 *header = mbap::header(transaction, unit, pdu.len());
@@ -394,6 +403,22 @@ impl<S: Service, T: Stream> Connection<S, T> {
             self.session.end();
         }
         any
+    }
+
+    /// Sends answers that have come into the inbox, all with one write; whether there were any.
+    #[inline]
+    fn poll_inbox(&mut self, task: &mut Task<'_>) -> Result<bool, Closed> {
+        if self.caller.is_quiet() {
+            return Ok(false);
+        }
+        let (frames, settled) = self.caller.collect();
+        if settled == 0 {
+            return Ok(false);
+        }
+        (0..settled).for_each(|_| self.session.end());
+        self.write(task, &frames)?;
+        self.caller.reuse(frames);
+        Ok(true)
     }
 
     /// Plays the script on; whether something was sent.

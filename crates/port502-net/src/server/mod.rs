@@ -13,6 +13,7 @@
 //! All requests of one read are answered with one write. A connection costs about a kilobyte while it is idle.
 
 mod authorized;
+mod caller;
 mod connection;
 mod line;
 mod registry;
@@ -33,6 +34,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
 
 pub use authorized::{Authorized, Denied, DeniedObserver};
+pub use caller::{Caller, Inbox};
 pub use port502_session::server::{
     Context, Device, DeviceResult, Identity, LineEvent, Reply, RoleFault, answer,
 };

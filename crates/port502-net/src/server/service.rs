@@ -7,6 +7,7 @@ use port502_session::server::{Context, Device, LineEvent, Reply};
 use port502_wire::mbap::{self, Frame, TransactionId};
 use port502_wire::{ExceptionCode, PDU_MAX, UnitId};
 
+use super::Caller;
 use crate::Pdu;
 
 /// What stands behind a server's connections: a device, several by unit, or another network.
@@ -16,6 +17,21 @@ pub trait Service: Send + Sync + 'static {
     /// Answers one frame. An answer that is there at once is written to `out`; one that takes time is a future,
     /// and requests behind it are not held up.
     fn call(&self, cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome;
+
+    /// The same for a connection that can wait for many answers at once. `None`: the answer comes into the
+    /// [`Inbox`](super::Inbox) of `caller`, which costs far less than a future for each. It may only be promised
+    /// while [`Caller::has_room`], and has to be kept: by an answer, a refusal, or silence.
+    #[inline]
+    fn post(
+        &self,
+        caller: &mut Caller,
+        cx: &Context<'_>,
+        frame: &Frame<'_>,
+        out: &mut [u8; PDU_MAX],
+    ) -> Option<Outcome> {
+        let _ = caller;
+        Some(self.call(cx, frame, out))
+    }
 
     /// Whether something answers under `unit`. On a serial line others may: there a server keeps silent for all
     /// units but its own, and [`call`](Self::call) is not asked.

@@ -225,7 +225,7 @@ async fn a_server_comes_back_with_its_adapter() {
     let (sender, mut events) = mpsc::unbounded_channel();
     let mut options = server::Options::default();
     options.observer = Some(Arc::new(move |event| {
-        let _ = sender.send(*event); // the test may have ended
+        let _ = sender.send(event.clone()); // the test may have ended
     }));
     let stop = pty::serve_with(&name.target(), device(1), options);
     let mut link = Line::rtu(near);

@@ -23,7 +23,7 @@ fn observed() -> (server::Options, mpsc::UnboundedReceiver<Event>) {
     let (sender, events) = mpsc::unbounded_channel();
     let mut options = server::Options::default();
     options.observer = Some(Arc::new(move |event| {
-        let _ = sender.send(*event); // the test may have ended
+        let _ = sender.send(event.clone()); // the test may have ended
     }));
     (options, events)
 }

@@ -74,7 +74,7 @@ async fn strangers_are_not_answered_and_requests_are_counted() {
         options.allowed = vec![allowed.parse().unwrap()];
         let sender = sender.clone();
         options.observer = Some(std::sync::Arc::new(move |event| {
-            let _ = sender.send(*event); // the test may have ended
+            let _ = sender.send(event.clone()); // the test may have ended
         }));
         options
     };

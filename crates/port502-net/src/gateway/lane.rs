@@ -1,0 +1,211 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as Task, Poll, Waker};
+
+use port502_wire::PDU_MAX;
+use tokio::time::Instant;
+
+use super::options::LaneOptions;
+use super::queue::{Ask, ClientKey, Queue, Submitted};
+use super::{LaneStatus, upstream};
+use crate::Target;
+use crate::server::Inbox;
+
+/// The link to one bus, gateway or device, which many clients share. Cheap to clone; the link is closed when the
+/// last handle and the last [`Seat`] are gone.
+///
+/// What it promises:
+///
+/// - Clients take turns, one request each, however many they have waiting.
+/// - An answer goes to the client whose request it answers, under that request's transaction and unit id. What
+///   comes late, twice, or fits nothing goes to nobody.
+/// - A client finds its own requests carried out in their order, and never reads a value from before a write that
+///   was answered before it asked; neither shared answers nor the cache change that.
+/// - Every request has one answer: the device's, exception 0A when it could not be sent, or 0B when it was sent and
+///   no answer came. Only what a client that has gone had asked is dropped.
+#[derive(Clone, Debug)]
+pub struct Lane(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
+    name: String,
+    target: Target,
+    shared: Arc<Shared>,
+}
+
+/// What the lane's task and its clients share. The lock is held for as long as a burst of requests takes, never
+/// across a system call.
+#[derive(Debug)]
+pub(super) struct Shared(Mutex<State>);
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) queue: Queue,
+    waker: Option<Waker>,
+    /// The task will look, and need not be woken again.
+    awake: bool,
+    /// The time, as of when it was woken: a clock that is read for each request costs more than the queue.
+    pub(super) now: Instant,
+    /// No handle is left, and no seat.
+    pub(super) closed: bool,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        state.closed = true;
+        state.wake();
+    }
+}
+
+impl Lane {
+    /// A lane that connects to `target` when it is first asked. `name` is for people.
+    ///
+    /// # Errors
+    /// A target that cannot be connected to by any attempt.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn new(
+        name: impl Into<String>,
+        target: Target,
+        options: LaneOptions,
+    ) -> Result<Lane, crate::client::Error> {
+        let link = upstream::Link::to(&target, &options)?;
+        Ok(Self::over(name, target, options, link))
+    }
+
+    pub(super) fn over(
+        name: impl Into<String>,
+        target: Target,
+        options: LaneOptions,
+        link: upstream::Link,
+    ) -> Lane {
+        let now = Instant::now();
+        let options = Arc::new(options);
+        let queue = Queue::new(Arc::clone(&options));
+        let state = State { queue, waker: None, awake: false, now, closed: false };
+        let shared = Arc::new(Shared(Mutex::new(state)));
+        upstream::spawn(Arc::clone(&shared), link, &options);
+        Lane(Arc::new(Handle { name: name.into(), target, shared }))
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Where it leads.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.0.target
+    }
+
+    /// Other options from now on. The connection stays as it is, and so does what waits.
+    pub fn reconfigure(&self, options: LaneOptions) {
+        let mut state = self.0.shared.state();
+        state.queue.options = Arc::new(options);
+        state.wake();
+    }
+
+    /// What has happened, and how it stands.
+    #[must_use]
+    pub fn status(&self) -> LaneStatus {
+        self.0.shared.state().queue.status()
+    }
+
+    /// A place for a client, whose answers go to `inbox`.
+    #[must_use]
+    pub fn seat(&self, inbox: &Arc<Inbox>) -> Seat {
+        let key = self.0.shared.state().queue.join(Arc::clone(inbox));
+        Seat { lane: self.clone(), key }
+    }
+
+    /// Whether `other` is a handle on the same lane.
+    #[must_use]
+    pub fn is(&self, other: &Lane) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// A client's place in a lane. What waits there is dropped with it; what is out comes to its end for nobody.
+#[derive(Debug)]
+pub struct Seat {
+    lane: Lane,
+    key: ClientKey,
+}
+
+impl Seat {
+    /// Puts a request in the queue, refuses it, or answers it from the cache into `out`. At most as many may be open
+    /// as the client's [`Caller`](crate::server::Caller) has room for.
+    #[inline]
+    pub fn submit(&mut self, ask: &Ask<'_>, out: &mut [u8; PDU_MAX]) -> Submitted {
+        let mut state = self.lane.0.shared.state();
+        if !state.awake {
+            state.now = Instant::now();
+        }
+        let now = state.now;
+        let submitted = state.queue.submit(self.key, ask, now, out);
+        if submitted == Submitted::Queued {
+            state.wake();
+        }
+        submitted
+    }
+
+    /// The lane.
+    #[must_use]
+    pub fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
+    /// Whether answers are owed.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.lane.0.shared.state().queue.is_open(self.key)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.lane.0.shared.state();
+        state.queue.leave(self.key, Instant::now());
+    }
+}
+
+impl Shared {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here can panic halfway through a change that matters.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until something is to be sent; `false` when there is nobody left who could.
+    pub(super) fn poll_work(&self, task: &mut Task<'_>) -> Poll<bool> {
+        let mut state = self.state();
+        state.asleep(task);
+        if state.queue.has_work() {
+            Poll::Ready(true)
+        } else if state.closed {
+            Poll::Ready(false)
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+impl State {
+    /// The task looks now; what comes later has to wake it.
+    pub(super) fn asleep(&mut self, task: &Task<'_>) {
+        self.awake = false;
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(task.waker())) {
+            self.waker = Some(task.waker().clone());
+        }
+    }
+
+    pub(super) fn wake(&mut self) {
+        if !std::mem::replace(&mut self.awake, true)
+            && let Some(waker) = &self.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Answers that come from elsewhere: where a service puts them, and what it knows of who called.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use port502_wire::mbap::{self, TransactionId};
+use port502_wire::{ExceptionCode, UnitId};
+
+/// The connection that calls a [`Service`](super::Service): where its late answers go, and what the service
+/// remembers of it. It ends with the connection, and what is remembered is dropped then.
+#[derive(Default)]
+pub struct Caller {
+    inbox: Option<Arc<Inbox>>,
+    state: Option<Box<dyn Any + Send>>,
+    open: usize,
+    limit: usize,
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller").field("open", &self.open).field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+impl Caller {
+    /// One that may have `limit` requests worked on at once.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Caller { limit, ..Caller::default() }
+    }
+
+    /// Where its answers go.
+    pub fn inbox(&mut self) -> &Arc<Inbox> {
+        self.inbox.get_or_insert_default()
+    }
+
+    /// Where its answers go, and what a service remembers of it. A caller knows one service, so there is one type;
+    /// `new` makes the first.
+    pub fn parts<T: Send + 'static>(&mut self, new: impl FnOnce() -> T) -> (&Arc<Inbox>, &mut T) {
+        let inbox = self.inbox.get_or_insert_default();
+        if !self.state.as_ref().is_some_and(|state| state.is::<T>()) {
+            self.state = None;
+        }
+        let state = self.state.get_or_insert_with(|| Box::new(new()));
+        match state.downcast_mut() {
+            Some(state) => (inbox, state),
+            None => unreachable!("its type was looked at above"),
+        }
+    }
+
+    /// Whether one more request may be worked on. If not, it is owed exception 06.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.open < self.limit
+    }
+
+    /// A request is being worked on.
+    pub(super) fn begin(&mut self, waker: &Waker) {
+        if self.open == 0
+            && let Some(inbox) = &self.inbox
+        {
+            inbox.woken_by(waker);
+        }
+        self.open += 1;
+    }
+
+    /// Whether it waits for nothing.
+    #[inline]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.open == 0
+    }
+
+    /// The answers that have come, one frame behind the other, and how many requests are settled by them.
+    pub(super) fn collect(&mut self) -> (Vec<u8>, usize) {
+        let Some(inbox) = &self.inbox else { return (Vec::new(), 0) };
+        let mut answers = inbox.answers();
+        let settled = std::mem::take(&mut answers.settled);
+        self.open = self.open.saturating_sub(settled);
+        (std::mem::take(&mut answers.frames), settled)
+    }
+
+    /// Gives the room of answers that are gone back, for the next ones.
+    pub(super) fn reuse(&mut self, mut frames: Vec<u8>) {
+        let Some(inbox) = &self.inbox else { return };
+        let mut answers = inbox.answers();
+        if answers.frames.capacity() == 0 && frames.capacity() <= KEPT_LEN {
+            frames.clear();
+            answers.frames = frames;
+        }
+    }
+}
+
+/// Room of an empty inbox that is kept for the next answers: those of a burst of reads.
+const KEPT_LEN: usize = 1024;
+
+/// Answers on their way to a connection. Whoever puts one in wakes the connection once for all that come until
+/// it looks.
+#[derive(Debug, Default)]
+pub struct Inbox(Mutex<Answers>);
+
+#[derive(Debug, Default)]
+struct Answers {
+    /// Whole frames.
+    frames: Vec<u8>,
+    /// Requests that have their answer, or will never have one.
+    settled: usize,
+    waker: Option<Waker>,
+}
+
+impl Inbox {
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        // Nothing in here can panic halfway through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts in the answer to request `transaction`: `pdu`, from `unit`.
+    pub fn answer(&self, transaction: TransactionId, unit: UnitId, pdu: &[u8]) {
+        self.settle(|frames| {
+            frames.extend_from_slice(&mbap::header(transaction, unit, pdu.len()));
+            frames.extend_from_slice(pdu);
+        });
+    }
+
+    /// Puts in a refusal of request `transaction`, whose function was `function`.
+    pub fn refuse(&self, transaction: TransactionId, unit: UnitId, function: u8, code: ExceptionCode) {
+        self.answer(transaction, unit, &[function | 0x80, code.code()]);
+    }
+
+    /// Notes that a request will have no answer.
+    pub fn keep_silent(&self) {
+        self.settle(|_| {});
+    }
+
+    fn settle(&self, put: impl FnOnce(&mut Vec<u8>)) {
+        let mut answers = self.answers();
+        put(&mut answers.frames);
+        answers.settled += 1;
+        if answers.settled == 1
+            && let Some(waker) = &answers.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Whose task is to be woken.
+    pub(crate) fn woken_by(&self, waker: &Waker) {
+        let mut answers = self.answers();
+        if !answers.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            answers.waker = Some(waker.clone());
+        }
+    }
+
+    /// The frame that has come, for a caller that waits for one only; `None` while none has. An empty one is
+    /// silence.
+    pub(crate) fn take_one(&self, waker: &Waker) -> Option<Vec<u8>> {
+        self.woken_by(waker);
+        let mut answers = self.answers();
+        if answers.settled == 0 {
+            return None;
+        }
+        answers.settled = 0;
+        Some(std::mem::take(&mut answers.frames))
+    }
+}
