@@ -132,6 +132,9 @@ pub struct Rule {
     pub functions: Functions,
     /// Where.
     pub places: Places,
+    /// What each register that is written may become, by itself, both ends included. A mask write, whose result is
+    /// not known, does not fit.
+    pub values: Option<(u16, u16)>,
     /// When; none means always. In the site's time zone.
     pub during: Vec<TimeWindow>,
     /// How often one client may do it; what is more is refused.
@@ -285,6 +288,10 @@ impl Envelope {
 pub struct After {
     /// The tag that is looked at, for people.
     pub name: String,
+    /// The device that it belongs to, which need not be behind the same conduit.
+    pub device: String,
+    /// The device's unit id.
+    pub unit: UnitId,
     /// Its table.
     pub table: Table,
     /// Where it begins.
@@ -390,6 +397,7 @@ impl Conduit {
                 && rule.units.iter().any(|(first, last)| (*first..=*last).contains(&unit.0))
                 && rule.functions.fit(request)
                 && rule.places.fit(item)
+                && rule.values.is_none_or(|limits| fits_values(limits, item))
         };
         self.rules.iter().enumerate().find(|(_, rule)| fits(rule)).map(|(at, rule)| (at, rule.effect))
     }
@@ -491,6 +499,21 @@ fn demands(request: &Request<'_>) -> [Option<Demand>; 2] {
         Request::ReadFifoQueue { address } => [demand(Table::HoldingRegisters, *address, 1, false), None],
         _ => [None, None],
     }
+}
+
+/// Whether what is written to an item lies within limits; what is only read does.
+fn fits_values((low, high): (u16, u16), item: Option<Item<'_>>) -> bool {
+    let Some(Item { demand, address, request }) = item.filter(|item| item.demand.writes) else { return true };
+    let offset = usize::from(address - demand.first);
+    let value = match request {
+        Request::WriteSingleCoil { value, .. } => Some(u16::from(*value)),
+        Request::WriteMultipleCoils { block } => block.values().get(offset).map(u16::from),
+        Request::WriteSingleRegister { value, .. } => Some(*value),
+        Request::WriteMultipleRegisters { block } => block.values().get(offset),
+        Request::ReadWriteMultipleRegisters { write, .. } => write.values().get(offset),
+        _ => None,
+    };
+    value.is_some_and(|value| (low..=high).contains(&value))
 }
 
 impl Places {

@@ -711,6 +711,26 @@ impl Site {
         &self.outlets
     }
 
+    /// The lanes with their ids.
+    pub fn lane_ids(&self) -> impl Iterator<Item = (LaneId, &Lane)> {
+        self.lanes.iter().enumerate().map(|(at, lane)| (LaneId::new(at), lane))
+    }
+
+    /// The ids of the scan classes.
+    pub fn scan_ids(&self) -> impl Iterator<Item = ScanId> + use<> {
+        (0..self.scans.len()).map(ScanId::new)
+    }
+
+    /// The devices with their ids.
+    pub fn device_ids(&self) -> impl Iterator<Item = (DeviceId, &Device)> {
+        self.devices.iter().enumerate().map(|(at, device)| (DeviceId::new(at), device))
+    }
+
+    /// The tags with their ids.
+    pub fn tag_ids(&self) -> impl Iterator<Item = (TagId, &Tag)> {
+        self.tags.iter().enumerate().map(|(at, tag)| (TagId::new(at), tag))
+    }
+
     /// The devices of a lane.
     pub fn devices_of(&self, lane: LaneId) -> impl Iterator<Item = (DeviceId, &Device)> {
         let devices = self.devices.iter().enumerate();

@@ -316,6 +316,11 @@ pub enum Fault {
         /// The hole.
         hole: policy::Range,
     },
+    /// A bit that no request from address 0 on reaches.
+    FromZero {
+        /// What the device takes in one request.
+        max: u16,
+    },
     /// Not addresses of a table.
     Range {
         /// What stands there.
@@ -744,6 +749,10 @@ impl fmt::Display for Fault {
                 f.write_str("it could only be read torn")
             }
             Fault::InHole { hole } => write!(f, "the tag lies in the hole {hole}; move one of them"),
+            Fault::FromZero { max } => {
+                write!(f, "reads of bits begin at address 0 here (coils-from-zero), and this is beyond the ")?;
+                write!(f, "{max} bits of one request, or behind a hole")
+            }
             Fault::Range { word, fault } => {
                 let word = excerpt(word);
                 match fault {

@@ -892,6 +892,12 @@ impl<'a> Parser<'a> {
         let overlaps = |hole: &&policy::Range| {
             hole.table == point.table() && hole.first <= point.last() && hole.last >= point.address()
         };
+        if device.quirks.bits_from_zero && point.table().is_bits() {
+            let behind = |hole: &policy::Range| hole.table == point.table() && hole.first < point.address();
+            if point.address() >= device.limits.read_bits || device.holes.iter().any(behind) {
+                self.faults.tell(place, Fault::FromZero { max: device.limits.read_bits });
+            }
+        }
         if let Some(hole) = device.holes.iter().find(overlaps) {
             self.faults.tell(place, Fault::InHole { hole: *hole });
         }
