@@ -6,6 +6,8 @@
 //! | modbus-serial | npm, `tests/peers/node/package.json` | `node` |
 //! | two programs on libmodbus | Debian, `tests/peers/c` | `libmodbus_client`, `libmodbus_server` |
 //! | mbpoll | Debian | the system |
+//! | asyncua, python-snap7 | PyPI: servers of OPC UA and S7 for `port502 check` | `venv` |
+//! | ip, ss, lsof, nft, openssl | Debian: networks for `port502 check`, and what it is compared with | the system |
 //!
 //! All of it lies under `target/peers`. A stamp beside each part holds what it was made from, so that a second run
 //! does nothing.
@@ -43,6 +45,15 @@ const NEEDS: &[Need] = &[
         package: "libmodbus-dev",
         probe: &["gcc", "-E", "-include", "modbus/modbus.h", "-x", "c", "/dev/null"],
     },
+    Need { what: "ip and ss", package: "iproute2", probe: &["ss", "-V"] },
+    Need { what: "lsof", package: "lsof", probe: &["lsof", "-v"] },
+    // It is where only root's shell looks for it.
+    Need {
+        what: "nft",
+        package: "nftables",
+        probe: &["sh", "-c", "PATH=$PATH:/usr/sbin:/sbin nft --version"],
+    },
+    Need { what: "openssl", package: "openssl", probe: &["openssl", "version"] },
 ];
 
 /// Makes every peer ready, and says in which directory.

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, cert, completions, decode, demo, identify, man, poll, read, serve, write};
+use crate::commands::{bench, cert, check, completions, decode, demo, identify, man, poll, read, serve, write};
 use crate::failure::Failure;
 
 /// The whole system around TCP port 502: Modbus client and server, and what protects it.
@@ -10,7 +10,8 @@ use crate::failure::Failure;
 #[command(name = "port502", version, propagate_version = true, disable_help_subcommand = true)]
 #[command(
     after_help = "Exit codes: 0 done, 1 anything else, 2 wrong arguments, 3 no connection or the link broke, \
-    4 timed out, 5 the device answered with an exception, 6 the device broke the protocol."
+    4 timed out, 5 the device answered with an exception, 6 the device broke the protocol, \
+    10 check found something to act on."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -25,6 +26,7 @@ pub(crate) enum Command {
     Write(write::Args),
     Poll(poll::Args),
     Identify(identify::Args),
+    Check(check::Args),
     Decode(decode::Args),
     Serve(serve::Args),
     Cert(cert::Args),
@@ -41,6 +43,7 @@ impl Command {
             Command::Write(args) => write::run(args),
             Command::Poll(args) => poll::run(args),
             Command::Identify(args) => identify::run(args),
+            Command::Check(args) => check::run(args),
             Command::Decode(args) => decode::run(args),
             Command::Serve(args) => serve::run(args),
             Command::Cert(args) => cert::run(args),

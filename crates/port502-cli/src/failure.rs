@@ -8,6 +8,8 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// Nothing went wrong, there is just nobody left to tell: the reader of our output went away.
     Done,
+    /// What was looked at was seen, and told: there is something to act on.
+    Findings,
     /// Anything without a code of its own.
     Other,
     /// The device answered with an exception.
@@ -33,6 +35,7 @@ impl Exit {
             Exit::Timeout => 4,
             Exit::Exception => 5,
             Exit::Protocol => 6,
+            Exit::Findings => 10,
         }
     }
 }
@@ -75,7 +78,7 @@ impl Failure {
     /// Tells the user, and gives the process its exit code.
     pub(crate) fn report(&self) -> ExitCode {
         use io::Write as _;
-        if self.exit != Exit::Done {
+        if !matches!(self.exit, Exit::Done | Exit::Findings) {
             for line in std::iter::once(&self.message).chain(&self.more) {
                 // What a peer sent may be part of the line: it must not break it, nor steer the terminal.
                 let line: String = line

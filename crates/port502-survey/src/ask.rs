@@ -18,7 +18,7 @@ use crate::snapshot::{Endpoint, Interface, Snapshot, Transport};
 pub const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long it has to answer.
-pub const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+pub const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Listeners that are asked in one look; more are left alone, and that is told.
 pub const ASKED_MAX: usize = 64;
@@ -114,9 +114,9 @@ pub async fn ask(at: SocketAddr, transport: Transport, service: Service) -> Outc
                     return Outcome::NoConnection { why: "it does not take a connection in time".into() };
                 }
             };
-            timeout(ANSWER_WITHIN, over_tcp(stream, service, &request, &mut answer)).await
+            timeout(ANSWERED_WITHIN, over_tcp(stream, service, &request, &mut answer)).await
         }
-        Transport::Udp => timeout(ANSWER_WITHIN, over_udp(at, service, &request, &mut answer)).await,
+        Transport::Udp => timeout(ANSWERED_WITHIN, over_udp(at, service, &request, &mut answer)).await,
     };
     match (conversation, answer.as_slice()) {
         (Ok(Ok(Some(outcome))), _) => outcome,

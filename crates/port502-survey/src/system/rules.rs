@@ -13,10 +13,10 @@ use crate::filter::{Ruleset, Source, iptables, nftables};
 use crate::snapshot::{Snapshot, Unseen, Why};
 
 /// Bytes of rules that are read; a longer ruleset is told as unseen.
-pub(super) const RULES_MAX: usize = 33_554_432;
+pub(crate) const RULES_MAX: usize = 33_554_432;
 
 /// How long a program may take to show its rules.
-pub(super) const RULES_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const RULES_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where such programs are.
 const FOLDERS: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin", "/bin"];
