@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::probe::{self, ANSWER_MAX, NotAsked, Outcome, Progress};
 use crate::service::Service;
-use crate::snapshot::{Endpoint, Interface, Snapshot, Transport};
+use crate::snapshot::{Address, Endpoint, Interface, Snapshot, Transport};
 
 /// How long a listener has to take a connection: it is on this machine.
 pub const CONNECT_WITHIN: Duration = Duration::from_secs(1);
@@ -82,7 +82,12 @@ pub fn address(endpoint: &Endpoint, interfaces: &[Interface]) -> Result<SocketAd
         return Err(NotAsked::NotOverUdp);
     }
     let port = endpoint.port;
-    let reached = |ip: IpAddr| match ip {
+    let has_v6 = interfaces.iter().any(|interface| interface.ip == IpAddr::V6(Ipv6Addr::LOCALHOST));
+    let reached = |address: &Address| match address.ip {
+        // Where IPv6 is turned off, such a socket still takes IPv4.
+        IpAddr::V6(ip) if ip.is_unspecified() && address.takes_v4() && !has_v6 => {
+            Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        }
         IpAddr::V4(ip) if ip.is_unspecified() => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
         IpAddr::V6(ip) if ip.is_unspecified() => Some(SocketAddr::from((Ipv6Addr::LOCALHOST, port))),
         IpAddr::V4(ip) if ip.is_multicast() || ip.is_broadcast() => None,
@@ -94,8 +99,7 @@ pub fn address(endpoint: &Endpoint, interfaces: &[Interface]) -> Result<SocketAd
         }
         ip => Some(SocketAddr::new(ip, port)),
     };
-    let mut all: Vec<SocketAddr> =
-        endpoint.addresses.iter().filter_map(|address| reached(address.ip)).collect();
+    let mut all: Vec<SocketAddr> = endpoint.addresses.iter().filter_map(reached).collect();
     all.sort_by_key(|at| !at.ip().is_loopback());
     all.first().copied().ok_or(NotAsked::NoAddress)
 }
@@ -175,5 +179,73 @@ fn judged(service: Service, request: &[u8], answer: &[u8]) -> Option<Outcome> {
         Progress::No => Some(probe::something_else(request, answer)),
         Progress::More if answer.len() >= ANSWER_MAX => Some(probe::something_else(request, answer)),
         Progress::More => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Holder, Namespace};
+
+    fn endpoint(addresses: &[(&str, Option<bool>)]) -> Endpoint {
+        let address =
+            |(ip, v6_only): &(&str, Option<bool>)| Address { ip: ip.parse().unwrap(), v6_only: *v6_only };
+        Endpoint {
+            port: 502,
+            transport: Transport::Tcp,
+            service: Service::Modbus,
+            addresses: addresses.iter().map(address).collect(),
+            user: None,
+            holder: Holder::Nobody,
+            namespace: None,
+        }
+    }
+
+    fn interface(name: &str, ip: &str) -> Interface {
+        Interface { name: name.into(), index: Some(3), ip: ip.parse().unwrap(), prefix_len: 64, up: true }
+    }
+
+    #[track_caller]
+    fn check(addresses: &[(&str, Option<bool>)], want: Result<&str, NotAsked>) {
+        let interfaces = [interface("lo", "127.0.0.1"), interface("lo", "::1"), interface("eth0", "fe80::5")];
+        let found = address(&endpoint(addresses), &interfaces).map(|at| at.to_string());
+        assert_eq!(found, want.map(str::to_owned), "{addresses:?}");
+    }
+
+    #[test]
+    fn a_listener_is_asked_where_it_listens() {
+        check(&[("0.0.0.0", None)], Ok("127.0.0.1:502"));
+        check(&[("::", Some(false))], Ok("[::1]:502"));
+        check(&[("10.0.0.5", None)], Ok("10.0.0.5:502"));
+        check(&[("10.0.0.5", None), ("127.0.0.1", None)], Ok("127.0.0.1:502"));
+        check(&[("fe80::5", None)], Ok("[fe80::5%3]:502"));
+        check(&[("224.0.0.5", None)], Err(NotAsked::NoAddress));
+        check(&[("255.255.255.255", None)], Err(NotAsked::NoAddress));
+        // Without IPv6 on loopback there is IPv4, where that is taken.
+        let at = |v6_only| address(&endpoint(&[("::", v6_only)]), &[]).unwrap().to_string();
+        assert_eq!(
+            (at(None), at(Some(false)), at(Some(true))),
+            ("127.0.0.1:502".into(), "127.0.0.1:502".into(), "[::1]:502".into())
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_not() {
+        let namespace = Some(Namespace { id: 1, pid: 1, interfaces: Vec::new() });
+        let elsewhere = Endpoint { namespace, ..endpoint(&[("127.0.0.1", None)]) };
+        assert_eq!(address(&elsewhere, &[]), Err(NotAsked::OtherNamespace));
+        let udp = Endpoint {
+            transport: Transport::Udp,
+            service: Service::OpcUa,
+            ..endpoint(&[("127.0.0.1", None)])
+        };
+        assert_eq!(address(&udp, &[]), Err(NotAsked::NotOverUdp));
+    }
+
+    #[tokio::test]
+    async fn a_listener_is_not_asked_again() {
+        let snapshot = Snapshot { endpoints: vec![endpoint(&[("127.0.0.1", None)])], ..Snapshot::default() };
+        let known = Outcomes::from([(snapshot.endpoints[0].clone(), Outcome::Silent)]);
+        assert_eq!(ask_new(&snapshot, &known).await, known);
     }
 }

@@ -74,6 +74,17 @@ pub struct Endpoint {
     pub namespace: Option<Namespace>,
 }
 
+impl Endpoint {
+    /// Whether a connection to this address of ours comes to it, and not to another on the same port.
+    pub fn takes(&self, local: IpAddr) -> bool {
+        self.addresses.iter().any(|address| {
+            let (ip, local) = (address.ip.to_canonical(), local.to_canonical());
+            let of_all = || if local.is_ipv4() { address.takes_v4() } else { address.takes_v6() };
+            ip == local || ip.is_unspecified() && of_all()
+        })
+    }
+}
+
 /// An address on which a program listens.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Address {

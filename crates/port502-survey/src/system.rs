@@ -6,7 +6,7 @@
 mod interfaces;
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), test))]
 mod other;
 #[cfg(target_os = "linux")]
 mod rules;
@@ -22,7 +22,7 @@ use crate::snapshot::{Snapshot, Unseen};
 pub const PEERS_MAX: usize = 20_000;
 
 /// Other network namespaces that are looked into; that there are more is told.
-pub const NAMESPACES_MAX: usize = 256;
+pub const NAMESPACES_MAX: usize = 64;
 
 /// It was not possible to look at all.
 #[derive(Debug, thiserror::Error)]
@@ -77,4 +77,34 @@ fn sockets(scope: &Scope) -> Result<Snapshot, LookError> {
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+
+    use super::*;
+    use crate::service::Service;
+
+    /// What is there for other systems works here, too.
+    #[test]
+    fn both_ways_tell_the_same_listeners() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (tcp, udp) = (listener.local_addr().unwrap().port(), socket.local_addr().unwrap().port());
+        let scope = Scope::new([(tcp, Service::Modbus), (udp, Service::Modbus)]);
+        let told = |snapshot: Snapshot| -> Vec<_> {
+            let all = snapshot.endpoints.into_iter().filter(|endpoint| endpoint.namespace.is_none());
+            all.map(|endpoint| {
+                let pids: Vec<u32> = endpoint.holder.processes().iter().map(|process| process.pid).collect();
+                let executables: Vec<_> =
+                    endpoint.holder.processes().iter().map(|process| process.executable.clone()).collect();
+                (endpoint.port, endpoint.transport, endpoint.addresses, pids, executables)
+            })
+            .collect()
+        };
+        let (here, there) = (told(look(&scope).unwrap()), told(other::look(&scope).unwrap()));
+        assert_eq!(here, there);
+        assert!(here.iter().any(|(port, ..)| *port == tcp) && here.iter().any(|(port, ..)| *port == udp));
+    }
 }

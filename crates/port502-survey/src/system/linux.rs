@@ -126,6 +126,7 @@ pub(super) fn look(proc: &Path, scope: &Scope) -> Result<Snapshot, LookError> {
         snapshot.unseen.push(Unseen::Ended { sockets: ended });
     }
     directions(&endpoints, &mut snapshot.peers);
+    waiting(&endpoints, &mut snapshot.peers);
     for endpoint in &mut endpoints {
         endpoint.addresses.sort();
     }
@@ -268,6 +269,23 @@ fn directions(endpoints: &[Endpoint], peers: &mut [Peer]) {
             crate::service::Service::ALL.into_iter().find(|service| service.port() == peer.remote.port());
         if let (false, Some(service)) = (listens, usual) {
             (peer.direction, peer.service) = (Direction::Out, service);
+        }
+    }
+}
+
+/// A connection that its program has not yet accepted is held by nobody. It waits for the one that listens.
+fn waiting(endpoints: &[Endpoint], peers: &mut [Peer]) {
+    for peer in
+        peers.iter_mut().filter(|peer| peer.direction == Direction::In && peer.holder == Holder::Nobody)
+    {
+        let listens = endpoints.iter().find(|endpoint| {
+            endpoint.transport == Transport::Tcp
+                && endpoint.port == peer.local.port()
+                && endpoint.namespace == peer.namespace
+                && endpoint.takes(peer.local.ip())
+        });
+        if let Some(endpoint) = listens {
+            peer.holder = endpoint.holder.clone();
         }
     }
 }

@@ -306,22 +306,13 @@ fn clients(out: &mut impl Write, endpoint: &Endpoint, snapshot: &Snapshot) -> io
         peer.direction == Direction::In
             && peer.local.port() == endpoint.port
             && peer.namespace == endpoint.namespace
-            && takes(endpoint, peer.local.ip())
+            && endpoint.takes(peer.local.ip())
     };
     let list = by_address(snapshot.peers.iter().filter(is_client).map(|peer| peer.remote.ip().to_string()));
     match list {
         Some(list) => field(out, "clients", &list),
         None => field(out, "clients", "none now"),
     }
-}
-
-/// Whether a connection to this address is one to this listener, and not to another on the same port.
-fn takes(endpoint: &Endpoint, local: IpAddr) -> bool {
-    endpoint.addresses.iter().any(|address| {
-        let ip = address.ip.to_canonical();
-        ip == local.to_canonical()
-            || ip.is_unspecified() && if local.is_ipv4() { address.takes_v4() } else { address.takes_v6() }
-    })
 }
 
 /// The devices that this machine is a client of.

@@ -161,6 +161,18 @@ fn what_ends_while_it_is_looked_at_is_told_or_left_out() {
 }
 
 #[test]
+fn a_connection_that_waits_is_the_listeners() {
+    let proc = Proc::new();
+    proc.table(
+        "self",
+        "tcp",
+        &[("0.0.0.0:502", ANY, "0A", 998, 70), ("10.0.0.1:502", "10.0.0.9:40000", "01", 0, 0)],
+    );
+    proc.process(42, 998, Some("/opt/plc/run"), 1, &[70]);
+    assert_eq!(proc.look().peers[0].holder.processes()[0].pid, 42);
+}
+
+#[test]
 fn an_executable_that_is_hidden_is_told() {
     let proc = Proc::new();
     proc.table("self", "tcp", &[("127.0.0.1:802", ANY, "0A", 0, 70)]);
