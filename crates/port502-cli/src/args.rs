@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, cert, check, completions, decode, demo, identify, man, poll, read, serve, write};
+use crate::commands::{
+    bench, cert, check, completions, decode, demo, identify, man, poll, read, serve, write,
+};
 use crate::failure::Failure;
 
 /// The whole system around TCP port 502: Modbus client and server, and what protects it.

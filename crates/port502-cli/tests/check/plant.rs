@@ -91,6 +91,39 @@ fn what_is_open_is_told_and_the_proposed_rules_close_it() {
 }
 
 #[test]
+fn security_on_802_beside_502_is_told() {
+    let Some(plant) = Plant::new() else { return };
+    // Our own certificates, in a folder that only that machine sees.
+    plant
+        .gateway
+        .sh("cd /srv; ./port502 cert ca --name plant; ./port502 cert server --name plc-7 --ip 10.20.0.5; \
+         printf 'role,access\\noperator,rw\\n' > rights.csv");
+    let serve = |arguments: &[&str]| {
+        let mut command = plant.gateway.command("/srv/port502");
+        Program::start(command.args(["serve", "--quiet"]).args(arguments), "listening on ")
+    };
+    let tls = ["--listen", "tls://0.0.0.0:802?cert=/srv/pki/plc-7.pem", "--rights", "/srv/rights.csv"];
+    let secure = serve(&tls);
+    // Alone it is as it should be: whoever has no certificate stays out.
+    let checked = plant.gateway.check(&[]);
+    checked.finds(&["802 open-to-networks"]);
+    let tls = &checked.listener()["answer"]["tls"];
+    assert_eq!(
+        (&tls["version"], &tls["asks_for_certificate"]),
+        (&"TLS 1.2".into(), &true.into()),
+        "{checked:#?}"
+    );
+    assert_eq!(tls["subject"], "CN=plc-7");
+    let verdict = finding(&checked, "open-to-networks")["verdict"].as_str().unwrap().to_owned();
+    assert!(verdict.contains("lets in whoever has a certificate that it trusts"), "{verdict}");
+    // With 502 beside it in clear text, that one is what is open.
+    let _clear = serve(&["--listen", "tcp://0.0.0.0:502"]);
+    plant.gateway.check(&[]).finds(&["502! open-to-networks", "802 open-to-networks"]);
+    plant.gateway.page(&[]).fits();
+    drop(secure);
+}
+
+#[test]
 fn who_is_connected_is_let_in_by_the_proposed_rules() {
     let Some(plant) = Plant::new() else { return };
     let _server = plant.gateway.serve("tcp://0.0.0.0:502");
