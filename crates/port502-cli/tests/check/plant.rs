@@ -32,7 +32,7 @@ impl Plant {
     fn reads(&self, client: &Machine, from: &str) -> bool {
         let target = format!("tcp://{from}");
         let mut command = client.command("/srv/port502");
-        run(command.args(["read", &target, "h:0", "--timeout", "300ms", "--retries", "0"])).code == 0
+        run(command.args(["read", &target, "h:0", "--timeout", "2s", "--retries", "0"])).code == 0
     }
 }
 
