@@ -8,6 +8,7 @@ use port502_net::client::{Client, Error, Options, ProtocolError, Unit};
 use port502_net::tls::{HandshakeFailure, HandshakeFault};
 use port502_net::{Pdu, Target, TargetError};
 use port502_session::duration::display;
+use port502_session::target::Carrier;
 use port502_site::Cells;
 use port502_wire::function::Access;
 use port502_wire::{ExceptionCode, FunctionCode, Request, Response, Span, Table, UnitId};
@@ -201,6 +202,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         // A server's alert, in our words.
         Error::Transport { source, .. } if source.kind() == std::io::ErrorKind::InvalidData => {
             "`port502 cert show` says what our certificate is"
+        }
+        Error::Transport { target, .. } if target.link().carrier() == Carrier::Udp => {
+            "nothing listens there: check the address and the port"
         }
         Error::Transport { .. } => "the device ended it: try another --unit, or fewer clients on it",
         Error::Timeout { .. } => "try another --unit, or a longer --timeout",
