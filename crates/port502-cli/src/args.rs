@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, cert, check, completions, decode, demo, identify, man, poll, read, serve, write,
+    bench, cert, check, completions, decode, demo, gateway, identify, man, poll, read, serve, write,
 };
 use crate::failure::Failure;
 
@@ -32,6 +32,7 @@ pub(crate) enum Command {
     Decode(decode::Args),
     Serve(serve::Args),
     Cert(cert::Args),
+    Gateway(Box<gateway::Args>),
     Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -49,6 +50,7 @@ impl Command {
             Command::Decode(args) => decode::run(args),
             Command::Serve(args) => serve::run(args),
             Command::Cert(args) => cert::run(args),
+            Command::Gateway(args) => gateway::run(&args),
             Command::Bench(args) => bench::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),

@@ -9,6 +9,7 @@ mod device;
 mod failure;
 mod histogram;
 mod live;
+mod log;
 mod output;
 mod reading;
 mod rounds;

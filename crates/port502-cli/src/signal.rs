@@ -42,15 +42,32 @@ pub(crate) async fn stop_asked() {
 
 /// Does `work` whenever the program is asked to load its files anew (SIGHUP), for as long as it runs.
 pub(crate) async fn on_reload(work: impl Fn()) {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut hangup) = signal(SignalKind::hangup()) {
-            while hangup.recv().await.is_some() {
-                work();
-            }
-        }
+    let mut reload = Reload::new();
+    loop {
+        reload.asked().await;
+        work();
     }
-    #[cfg(not(unix))]
-    drop(work);
+}
+
+/// SIGHUP: the request to read the configuration again.
+pub(crate) struct Reload(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
+
+impl Reload {
+    pub(crate) fn new() -> Self {
+        #[cfg(unix)]
+        return Reload(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok());
+        #[cfg(not(unix))]
+        return Reload();
+    }
+
+    /// Waits for the next one; for ever where the system has none.
+    pub(crate) async fn asked(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.0
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
 }

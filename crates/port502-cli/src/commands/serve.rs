@@ -1,13 +1,10 @@
 //! `port502 serve`: a device to read from and write to, and to see what a client makes of its faults.
 
-use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use port502_net::Target;
@@ -28,6 +25,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::broadcast;
 
 use crate::failure::{Exit, Failure};
+use crate::log::Log;
 use crate::output::counted;
 use crate::signal;
 
@@ -88,11 +86,11 @@ enum Preset {
     Bench,
 }
 
-fn connections(text: &str) -> Result<usize, String> {
+pub(super) fn connections(text: &str) -> Result<usize, String> {
     super::times(text).map(|count| usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-fn idle(text: &str) -> Result<Duration, String> {
+pub(super) fn idle(text: &str) -> Result<Duration, String> {
     match super::duration(text)? {
         Duration::ZERO => {
             Err("every client would be closed at once; write 300s, or 365d for those that keep silent".into())
@@ -102,7 +100,7 @@ fn idle(text: &str) -> Result<Duration, String> {
 }
 
 /// A network in CIDR notation, or one address.
-fn network(text: &str) -> Result<ipnet::IpNet, String> {
+pub(super) fn network(text: &str) -> Result<ipnet::IpNet, String> {
     let address = || text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from);
     text.parse()
         .or_else(|_| address())
@@ -183,7 +181,7 @@ fn read_text(path: &Path, what: &str) -> Result<String, Failure> {
 }
 
 /// One line for each thing that is wrong with a file.
-fn all_wrong<E: fmt::Display>(path: &Path, errors: &[E]) -> Failure {
+fn all_wrong<E: std::fmt::Display>(path: &Path, errors: &[E]) -> Failure {
     let file = path.display();
     let mut lines: Vec<_> = errors.iter().take(ERRORS_MAX).map(|error| format!("{file}:{error}")).collect();
     if errors.len() > ERRORS_MAX {
@@ -404,26 +402,29 @@ async fn run_all<S: Service + Clone>(
 const HOME: &str = "tcp://127.0.0.1:502";
 const PERMITTED: &str = "tcp://127.0.0.1:1502";
 
+/// Listens at `target`, or says what to try.
+pub(super) fn bind(target: &Target, options: &Options) -> Result<Server, Failure> {
+    Server::bind(target, options.clone()).map_err(|error| {
+        // What happened to a serial port comes with what to try.
+        let hint = match error.kind() {
+            _ if target.serial().is_some() => "",
+            io::ErrorKind::AddrInUse => "; another program listens there: choose another port, or 0",
+            io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: try 1502",
+            io::ErrorKind::AddrNotAvailable => {
+                "; that is no address of this machine: try 0.0.0.0 or 127.0.0.1"
+            }
+            // The certificates; what to try is said already.
+            io::ErrorKind::InvalidInput if target.link() == Link::Tls => {
+                return Failure::usage(error.to_string());
+            }
+            _ => "",
+        };
+        Failure::other(format!("cannot listen on {target}: {error}{hint}"))
+    })
+}
+
 fn bind_all(listen: &[Target], options: &Options) -> Result<Vec<Server>, Failure> {
-    let bind = |target: &Target| {
-        Server::bind(target, options.clone()).map_err(|error| {
-            // What happened to a serial port comes with what to try.
-            let hint = match error.kind() {
-                _ if target.serial().is_some() => "",
-                io::ErrorKind::AddrInUse => "; another program listens there: choose another port, or 0",
-                io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: try 1502",
-                io::ErrorKind::AddrNotAvailable => {
-                    "; that is no address of this machine: try 0.0.0.0 or 127.0.0.1"
-                }
-                // The certificates; what to try is said already.
-                io::ErrorKind::InvalidInput if target.link() == Link::Tls => {
-                    return Failure::usage(error.to_string());
-                }
-                _ => "",
-            };
-            Failure::other(format!("cannot listen on {target}: {error}{hint}"))
-        })
-    };
+    let bind = |target: &Target| bind(target, options);
     if !listen.is_empty() {
         return listen.iter().map(bind).collect();
     }
@@ -543,72 +544,6 @@ fn show_change(change: &Change, log: &Log) {
     let reference = point::reference(table, start);
     let (code, text) = (function.0, text.join(" "));
     log.line(format_args!("write {peer} unit {unit} FC{code} {table}:{start} ({reference}) = {text}"));
-}
-
-/// Lines that wait to be printed. A terminal that is slow, or stopped, must not hold up the server: what does
-/// not fit is counted.
-const LINES_MAX: usize = 4096;
-
-/// Prints lines from a thread of its own.
-struct Log {
-    lines: Option<SyncSender<Line>>,
-    missed: AtomicU64,
-    printer: std::sync::Mutex<Option<JoinHandle<()>>>,
-}
-
-enum Line {
-    Text(String),
-    End,
-}
-
-impl Log {
-    fn start(quiet: bool) -> Log {
-        let (missed, nobody) = (AtomicU64::new(0), std::sync::Mutex::new(None));
-        if quiet {
-            return Log { lines: None, missed, printer: nobody };
-        }
-        let (lines, receiver) = sync_channel(LINES_MAX);
-        let printer = std::thread::spawn(move || print_all(&receiver));
-        Log { lines: Some(lines), missed, printer: std::sync::Mutex::new(Some(printer)) }
-    }
-
-    fn line(&self, text: fmt::Arguments<'_>) {
-        let Some(lines) = &self.lines else { return };
-        let missed = self.missed.swap(0, Relaxed);
-        if missed != 0
-            && lines
-                .try_send(Line::Text(format!("{} came too fast to be shown", counted(missed, "line"))))
-                .is_err()
-        {
-            self.missed.fetch_add(missed, Relaxed);
-        }
-        if let Err(TrySendError::Full(_)) = lines.try_send(Line::Text(text.to_string())) {
-            self.missed.fetch_add(1, Relaxed);
-        }
-    }
-
-    /// Waits until everything is printed.
-    fn finish(&self) {
-        if let Some(lines) = &self.lines {
-            // A printer that has ended (stdout is gone) takes nothing more.
-            let _ = lines.send(Line::End);
-        }
-        let printer = self.printer.lock().ok().and_then(|mut printer| printer.take());
-        if let Some(printer) = printer {
-            let _ = printer.join();
-        }
-    }
-}
-
-fn print_all(lines: &Receiver<Line>) {
-    let mut stdout = io::stdout();
-    while let Ok(Line::Text(mut text)) = lines.recv() {
-        text.push('\n');
-        // A reader that went away does not end the server.
-        if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
-            return;
-        }
-    }
 }
 
 #[cfg(test)]

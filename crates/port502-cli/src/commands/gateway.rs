@@ -1,0 +1,386 @@
+//! `port502 gateway`: between two networks, with one connection to each device or bus.
+
+mod config;
+mod metrics;
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use port502_net::Target;
+use port502_net::gateway::{Gateway, Lane, LaneEvent, LaneOptions, Routes};
+use port502_net::server::{Event, Options, Server, Stop};
+use port502_session::duration;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::mpsc;
+
+use crate::failure::Failure;
+use crate::log::Log;
+use crate::output::counted;
+use crate::signal;
+use config::{Link, Listen, Plan, To};
+
+/// Share one connection to a device or bus among many clients
+///
+/// What stands behind it is named by --to, or in a file with many links. Clients take turns, identical reads are
+/// asked once, and a unit that does not answer is left alone for a while: it costs the others nothing. SIGHUP
+/// reads the file again, without dropping a client.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// A file that says all of it (docs/gateway.md), instead of arguments.
+    #[arg(value_name = "FILE", conflicts_with_all = ["to", "listen"])]
+    file: Option<PathBuf>,
+    /// Where clients connect; more than once for several places. Port 0 lets the system choose. [default:
+    /// tcp://127.0.0.1:502]
+    #[arg(long, value_name = "URL")]
+    listen: Vec<Target>,
+    /// Where requests go, and which units are there: URL, or UNITS=URL as 1-31=rtu:///dev/ttyUSB0. More than once
+    /// for several links.
+    #[arg(long, value_name = "[UNITS=]URL", required_unless_present = "file")]
+    to: Vec<To>,
+    /// Clients call it CLIENT, on its link it is DEVICE: 1=17. More than once for several units.
+    #[arg(long, value_name = "CLIENT=DEVICE", value_parser = config::map, conflicts_with = "file")]
+    map: Vec<(u8, u8)>,
+    /// How long a device may take to answer.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = config::positive, conflicts_with = "file")]
+    timeout: Duration,
+    /// Silence between an answer and the next request.
+    #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = super::duration, conflicts_with = "file")]
+    gap: Duration,
+    /// Silence behind a connect.
+    #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = super::duration, conflicts_with = "file")]
+    connect_delay: Duration,
+    /// Requests on a link at once, up to 64. Many devices can only do one.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = config::in_flight, conflicts_with = "file")]
+    in_flight: usize,
+    /// The most registers that a device lets one request read: larger reads are asked in pieces.
+    #[arg(long, value_name = "N", value_parser = config::max_registers, conflicts_with = "file")]
+    max_registers: Option<u16>,
+    /// Answer reads again from answers that are no older than this. [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = config::positive, conflicts_with = "file")]
+    max_age: Option<Duration>,
+    /// The devices do not echo transaction ids: take answers in the order of requests.
+    #[arg(long, conflicts_with = "file")]
+    ignores_transaction: bool,
+    /// Ask each read for itself, though others ask the same.
+    #[arg(long, conflicts_with = "file")]
+    no_coalesce: bool,
+    /// Serve counters for Prometheus at http://ADDRESS/metrics.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "file")]
+    metrics: Option<SocketAddr>,
+    /// Connections at once; one more closes the one that has been idle for longest.
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = super::serve::connections, conflicts_with = "file")]
+    connections: usize,
+    /// Networks that clients may come from, as 10.20.0.0/24; more than once for several. [default: all]
+    #[arg(long, value_name = "NETWORK", value_parser = super::serve::network, conflicts_with = "file")]
+    allow: Vec<ipnet::IpNet>,
+    /// Close connections that have been silent for so long.
+    #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = super::serve::idle, conflicts_with = "file")]
+    idle: Duration,
+    /// Show nothing but where it listens.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let plan = plan(args)?;
+    let cannot = |error: io::Error| Failure::other(format!("cannot start: {error}"));
+    // A runtime with timers looks at the clock for each request. Timeouts are kept by another, in a thread that
+    // sleeps; it also works on lines, which need timers, and on metrics, which must not hold anybody up.
+    let keeper = Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+    let timekeeper = keeper.handle().clone();
+    std::thread::spawn(move || keeper.block_on(std::future::pending::<()>()));
+    let runtime = Builder::new_current_thread().enable_io().build();
+    runtime.map_err(cannot)?.block_on(serve(args, plan, timekeeper))
+}
+
+fn plan(args: &Args) -> Result<Plan, Failure> {
+    match &args.file {
+        Some(path) => config::read(path),
+        None => config::of(args),
+    }
+}
+
+async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failure> {
+    let log = Arc::new(Log::start(args.quiet));
+    let (ended, mut ends) = mpsc::channel(1);
+    let mut running = Running {
+        gateway: Gateway::new(Routes::new()),
+        lanes: Vec::new(),
+        places: Vec::new(),
+        listen: plan.listen.clone(),
+        metrics: None,
+        log: Arc::clone(&log),
+        requests: Arc::new(AtomicU64::new(0)),
+        timekeeper,
+        ended,
+    };
+    let told = running.apply(&plan).await?;
+    introduce(&told, &running, args.quiet)?;
+    let mut reload = signal::Reload::new();
+    let mut stop = signal::Interrupt::new();
+    let end = loop {
+        let asked = stop
+            .or(async {
+                tokio::select! {
+                    () = reload.asked() => Ok(()),
+                    end = ends.recv() => Err(end),
+                }
+            })
+            .await;
+        match asked {
+            None => break None,
+            // One that was asked to end has no error.
+            Some(Err(Some(None))) => {}
+            Some(Err(end)) => break end.flatten(),
+            Some(Ok(())) => running.reload(args).await,
+        }
+    };
+    running.stop(&mut ends).await;
+    log.finish();
+    if !args.quiet {
+        super::eprintln_quietly(&running.summary());
+    }
+    end.map_or(Ok(()), |error| Err(Failure::other(format!("the server ended: {error}"))))
+}
+
+/// Where it listens, and then where requests go.
+fn introduce(told: &[String], running: &Running, quiet: bool) -> Result<(), Failure> {
+    let mut text = told.join("\n") + "\n";
+    if !quiet {
+        for Leads { link, .. } in &running.lanes {
+            text.push_str(&format!("{} leads to {}\n", link.name, link.target));
+        }
+    }
+    // At once: a script that has read its line may close the pipe, which does not end a server.
+    let mut stdout = io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// A link at work.
+struct Leads {
+    link: Link,
+    lane: Lane,
+}
+
+/// A place where clients connect.
+struct Place {
+    asked: Target,
+    stop: Stop,
+}
+
+/// The gateway as it runs.
+struct Running {
+    gateway: Gateway,
+    lanes: Vec<Leads>,
+    places: Vec<Place>,
+    listen: Listen,
+    metrics: Option<metrics::Metrics>,
+    log: Arc<Log>,
+    requests: Arc<AtomicU64>,
+    timekeeper: Handle,
+    /// Told when a server has ended.
+    ended: mpsc::Sender<Option<io::Error>>,
+}
+
+impl Running {
+    /// Makes everything as `plan` says, or leaves everything as it is. Where it listens then.
+    async fn apply(&mut self, plan: &Plan) -> Result<Vec<String>, Failure> {
+        if plan.listen.limits() != self.listen.limits() {
+            let what = "connections, per_peer, idle and allow";
+            return Err(Failure::usage(format!("{what} hold from the start: start anew to change them")));
+        }
+        let mut servers = Vec::new();
+        for target in &plan.listen.places {
+            if !self.places.iter().any(|place| place.asked == *target) {
+                servers.push((target.clone(), self.bind(target, &plan.listen)?));
+            }
+        }
+        let metrics = match (&self.metrics, plan.metrics) {
+            (Some(metrics), Some(address)) if metrics.asked == address => None,
+            (_, Some(address)) => Some(metrics::Metrics::start(address, &self.timekeeper)?),
+            (_, None) => None,
+        };
+        let mut lanes = Vec::new();
+        for link in &plan.links {
+            let known = |leads: &&Leads| leads.link.name == link.name && leads.link.target == link.target;
+            let lane = match self.lanes.iter().find(known) {
+                Some(leads) => leads.lane.clone(),
+                None => Lane::new(&*link.name, link.target.clone(), self.lane_options(link))
+                    .map_err(|error| Failure::usage(format!("link {}: {error}", link.name)))?,
+            };
+            lanes.push(Leads { link: link.clone(), lane });
+        }
+        // From here on nothing fails.
+        let mut routes = Routes::new();
+        for leads in &lanes {
+            leads.lane.reconfigure(self.lane_options(&leads.link));
+        }
+        for route in &plan.routes {
+            if let Some(leads) = lanes.get(route.link) {
+                routes = routes.with(route.client.into(), &leads.lane, route.device.into());
+            }
+        }
+        if let Some(leads) = plan.rest.and_then(|rest| lanes.get(rest)) {
+            routes = routes.with_rest(&leads.lane);
+        }
+        self.gateway.reroute(routes);
+        self.lanes = lanes;
+        if plan.metrics.is_none() || metrics.is_some() {
+            self.metrics = metrics;
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.show(&self.gateway, self.lanes.iter().map(|leads| leads.lane.clone()).collect());
+        }
+        let mut told = Vec::new();
+        for (asked, server) in servers {
+            told.push(format!("listening on {}", server.target()));
+            self.run_server(asked, server);
+        }
+        if let Some(metrics) = &self.metrics {
+            told.push(format!("metrics on http://{}/metrics", metrics.local));
+        }
+        self.places.retain(|place| {
+            let stays = plan.listen.places.contains(&place.asked);
+            if !stays {
+                self.log.line(format_args!("listening on {} no more", place.asked));
+                place.stop.stop();
+            }
+            stays
+        });
+        Ok(told)
+    }
+
+    fn bind(&self, target: &Target, listen: &Listen) -> Result<Server, Failure> {
+        let (log, requests) = (Arc::clone(&self.log), Arc::clone(&self.requests));
+        let mut options = Options::default();
+        options.connections = listen.connections;
+        options.per_peer = listen.per_peer;
+        options.limits.idle = listen.idle;
+        options.allowed.clone_from(&listen.allow);
+        options.timekeeper = Some(self.timekeeper.clone());
+        options.observer = Some(Arc::new(move |event: &Event| match *event {
+            Event::Opened { peer } => log.line(format_args!("client {peer} connected")),
+            Event::Refused { peer, why } => log.line(format_args!("client {peer} refused: {why}")),
+            Event::Closed { peer, why, requests: count } => {
+                requests.fetch_add(count, Relaxed);
+                log.line(format_args!("client {peer} {why}, {}", counted(count, "request")));
+            }
+            Event::PortBack => log.line(format_args!("the serial port is back")),
+            Event::Ended { error, requests: count } => {
+                requests.fetch_add(count, Relaxed);
+                if let Some(error) = error {
+                    log.line(format_args!("the serial port is lost ({error}); it is tried again"));
+                }
+            }
+        }));
+        super::serve::bind(target, &options)
+    }
+
+    fn run_server(&mut self, asked: Target, server: Server) {
+        use port502_session::target::{Carrier, Framing};
+        let (ended, stop) = (self.ended.clone(), server.stop_handle());
+        let (gateway, link) = (self.gateway.clone(), asked.link());
+        let streams =
+            link.framing() == Framing::Mbap && matches!(link.carrier(), Carrier::Tcp | Carrier::Tls);
+        self.places.push(Place { asked, stop });
+        let work = async move {
+            let result = server.run(gateway).await;
+            // Nobody listens any more when the gateway stops.
+            let _ = ended.send(result.err()).await;
+        };
+        // Lines need timers.
+        if streams {
+            tokio::spawn(work);
+        } else {
+            self.timekeeper.spawn(work);
+        }
+    }
+
+    fn lane_options(&self, link: &Link) -> LaneOptions {
+        let (log, name) = (Arc::clone(&self.log), link.name.clone());
+        let mut options = link.options.clone();
+        options.timekeeper = Some(self.timekeeper.clone());
+        options.observer = Some(Arc::new(move |event: &LaneEvent<'_>| match *event {
+            LaneEvent::Connected => log.line(format_args!("{name} connected")),
+            LaneEvent::Disconnected { error } => {
+                log.line(format_args!("{name} lost its connection: {error}"))
+            }
+            LaneEvent::Unreachable { error, pause } => {
+                let pause = duration::display(whole_millis(pause));
+                log.line(format_args!("{name}: {error}; tried again in {pause}"));
+            }
+            LaneEvent::UnitDead { unit, pause } => {
+                let pause = duration::display(pause);
+                log.line(format_args!("{name} unit {unit} does not answer: left alone for {pause}"));
+            }
+            LaneEvent::UnitBack { unit } => log.line(format_args!("{name} unit {unit} answers again")),
+            _ => {}
+        }));
+        options
+    }
+
+    /// Reads the file again. What is wrong with it is told, and everything stays as it was.
+    async fn reload(&mut self, args: &Args) {
+        if args.file.is_none() {
+            return self.log.line(format_args!("nothing to read again: there is no file, only arguments"));
+        }
+        let applied = match plan(args) {
+            Ok(plan) => self.apply(&plan).await,
+            Err(failure) => Err(failure),
+        };
+        match applied {
+            Ok(told) => {
+                told.iter().for_each(|line| self.log.line(format_args!("{line}")));
+                self.log.line(format_args!("the file was read again"));
+            }
+            Err(failure) => {
+                for line in std::iter::once(&failure.message).chain(&failure.more) {
+                    super::eprintln_quietly(&format!("port502: {line}"));
+                }
+                self.log.line(format_args!("the file is wrong; everything stays as it was"));
+            }
+        }
+    }
+
+    /// Answers what has arrived, and ends.
+    async fn stop(&mut self, ends: &mut mpsc::Receiver<Option<io::Error>>) {
+        for place in self.places.drain(..) {
+            place.stop.stop();
+        }
+        let (ended, _) = mpsc::channel(1);
+        self.ended = ended; // what is left are the servers' own
+        while ends.recv().await.is_some() {}
+    }
+
+    fn summary(&self) -> String {
+        let mut text = format!("passed on {}", counted(self.requests.load(Relaxed), "request"));
+        for Leads { link, lane } in &self.lanes {
+            let status = lane.status();
+            let sent = counted(status.sent, "request");
+            text.push_str(&format!("\n{}: {sent} sent, {} answered", link.name, status.answered));
+            for (count, what) in [
+                (status.coalesced, "shared an answer"),
+                (status.cached, "from the cache"),
+                (status.timeouts, "without an answer"),
+                (status.discarded, "late or unasked"),
+                (status.refused.values().sum(), "refused"),
+            ] {
+                if count != 0 {
+                    text.push_str(&format!(", {count} {what}"));
+                }
+            }
+        }
+        text
+    }
+}
+
+fn whole_millis(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1))
+}
