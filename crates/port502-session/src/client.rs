@@ -116,7 +116,38 @@ struct Pending {
     unit: UnitId,
     deadline: Instant,
     /// What was asked, to compare the answer with.
-    pdu: Box<[u8]>,
+    pdu: Asked,
+}
+
+/// A request PDU. Most are five bytes long, and those are kept without an allocation.
+#[derive(Clone, Debug)]
+enum Asked {
+    Short { len: u8, bytes: [u8; SHORT_MAX] },
+    Long(Box<[u8]>),
+}
+
+const SHORT_MAX: usize = 14;
+
+impl Asked {
+    #[inline]
+    fn new(pdu: &[u8]) -> Self {
+        let mut bytes = [0; SHORT_MAX];
+        match (bytes.get_mut(..pdu.len()), u8::try_from(pdu.len())) {
+            (Some(room), Ok(len)) => {
+                room.copy_from_slice(pdu);
+                Asked::Short { len, bytes }
+            }
+            _ => Asked::Long(pdu.into()),
+        }
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Asked::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Asked::Long(bytes) => bytes,
+        }
+    }
 }
 
 /// One connection as the client sees it, with at most `PENDING_MAX` requests in flight.
@@ -186,7 +217,7 @@ impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
         }
         let id = self.free_id()?;
         let adu = mbap::emit(&Frame { transaction: id, unit, pdu }, out).map_err(StartError::Pdu)?;
-        self.pending.push(Pending { id, unit, deadline: now + timeout, pdu: pdu.into() });
+        self.pending.push(Pending { id, unit, deadline: now + timeout, pdu: Asked::new(pdu) });
         self.last = id.0;
         Ok((id, adu))
     }
@@ -271,10 +302,11 @@ fn judge(pending: &Pending, frame: &Frame<'_>, strict_unit: bool) -> Result<(), 
         return Err(AnswerError::Unit { got: frame.unit });
     }
     let response = Response::parse(frame.pdu).map_err(AnswerError::Pdu)?;
-    match Request::parse(&pending.pdu) {
+    let asked = pending.pdu.as_slice();
+    match Request::parse(asked) {
         Ok(request) => response.answers(&request).map_err(AnswerError::Mismatch),
         // A request that breaks the rules on purpose: only the function can be compared.
-        Err(_) if pending.pdu.first() == Some(&response.function().0) => Ok(()),
+        Err(_) if asked.first() == Some(&response.function().0) => Ok(()),
         Err(_) => Err(AnswerError::Mismatch(Mismatch::Function)),
     }
 }

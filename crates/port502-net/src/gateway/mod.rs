@@ -23,6 +23,8 @@ mod pieces;
 mod queue;
 mod route;
 mod status;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
 pub use breaker::{BreakerOptions, BreakerState};

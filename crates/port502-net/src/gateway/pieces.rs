@@ -22,8 +22,7 @@ impl Pieces {
     /// `None` when the device takes the request as it is.
     ///
     /// # Errors
-    /// What is owed for a request that cannot be taken to pieces: exception 03 for a write, which is all or nothing,
-    /// and 02 for a read past the end of its table.
+    /// What is owed for a request that cannot be taken to pieces: exception 03 for a write, which is all or nothing.
     pub(super) fn of(
         device: &DeviceOptions,
         pdu: &[u8],
@@ -37,9 +36,6 @@ impl Pieces {
             Effect::Read { table, start, count } => {
                 let bits = table.is_bits();
                 let Some(limit) = limit(bits).filter(|limit| limit < count) else { return Ok(None) };
-                if start.checked_add(count - 1).is_none() {
-                    return Err(ExceptionCode::IllegalDataAddress);
-                }
                 let max = if bits { limit / 8 * 8 } else { limit }.max(if bits { 8 } else { 1 });
                 let function = pdu.first().copied().unwrap_or_default();
                 let (start, count) = (*start, *count);
@@ -141,7 +137,7 @@ mod tests {
     fn what_is_cut_and_what_is_refused() {
         check(&[3, 0, 10, 0, 2], Ok(false));
         check(&[3, 0, 10, 0, 3], Ok(true));
-        check(&[3, 0xFF, 0xFE, 0, 3], Err(ExceptionCode::IllegalDataAddress));
+        check(&[3, 0xFF, 0xFD, 0, 3], Ok(true));
         check(&[2, 0, 10, 0, 16], Ok(false));
         check(&[2, 0, 10, 0, 17], Ok(true));
         check(&[6, 0, 10, 0, 3], Ok(false));
