@@ -607,7 +607,9 @@ fn every_json_is_documented() {
 #[test]
 fn the_limits_of_the_architecture_are_those_of_the_code() {
     use port502_capture::{FragmentLimits, Limits as Capture};
+    use port502_net::gateway::LaneOptions;
     use port502_net::{client, server};
+    let lane = LaneOptions::default();
     let time = port502_session::duration::display;
     let whole = |duration: Duration| format!("{}s", duration.as_secs());
     let (c, s, l) = (client::Options::default(), server::Options::default(), client::Limits::default());
@@ -633,6 +635,18 @@ fn the_limits_of_the_architecture_are_those_of_the_code() {
         ("server::Limits::transactions", s.limits.transactions.to_string()),
         ("server::Limits::idle", whole(s.limits.idle)),
         ("server::Limits::frame", whole(s.limits.frame)),
+        ("gateway::LaneOptions::wait", time(lane.wait)),
+        ("gateway::LaneOptions::timeout", time(lane.timeout)),
+        ("gateway::LaneOptions::in_flight", lane.in_flight.to_string()),
+        (
+            "gateway::BreakerOptions",
+            format!(
+                "{}, {}, {}",
+                lane.breaker.failures,
+                time(lane.breaker.pause),
+                whole(lane.breaker.pause_max)
+            ),
+        ),
         ("capture::Limits::connections", capture.connections.to_string()),
         ("capture::Limits::held_per_direction", capture.held_per_direction.to_string()),
         ("capture::Limits::held_total", capture.held_total.to_string()),

@@ -77,6 +77,16 @@ fn modbus_serial_is_served_with_20_requests_in_flight() {
 }
 
 #[test]
+fn pymodbus_is_served_behind_a_gateway() {
+    is_served_by(&PYMODBUS, "tcp", &None, &behind_a_gateway());
+}
+
+#[test]
+fn libmodbus_is_served_behind_a_gateway() {
+    is_served_by(&LIBMODBUS, "tcp", &None, &behind_a_gateway());
+}
+
+#[test]
 fn pymodbus_serves_us() {
     serves_us(&PYMODBUS, "tcp");
 }
@@ -151,15 +161,20 @@ fn modbus_serial_serves_us() {
 
 /// The peer's client finds nothing wrong with our server on a link.
 fn is_served(peer: &Peer, link: &str) {
+    if Peers::find().is_some() {
+        let wire = Wire::for_link(link);
+        is_served_by(peer, link, &wire, &our_server(link, &wire));
+    }
+}
+
+fn is_served_by(peer: &Peer, link: &str, wire: &Option<Wire>, server: &Server) {
     let Some(peers) = Peers::find() else { return };
-    let wire = Wire::for_link(link);
-    let server = our_server(link, &wire);
     let mut client = peers.command(&peer.client);
-    match &wire {
+    match wire {
         None => client.args(["127.0.0.1", &server.port.to_string()]),
         Some(wire) => client.arg(wire.far()),
     };
-    match (peer.client, link, &wire) {
+    match (peer.client, link, wire) {
         (_, "tcp", _) => {}
         (Program::Built(_), _, Some(_)) => drop(client.arg(link)),
         (_, _, Some(_)) => drop(client.args(["0", link])),
@@ -189,16 +204,25 @@ fn mbpoll_is_served_over_rtu() {
     mbpoll_finds_nothing_wrong("rtu");
 }
 
+#[test]
+fn mbpoll_is_served_behind_a_gateway() {
+    if Peers::find().is_some() {
+        mbpoll_is_served_by(&None, &behind_a_gateway());
+    }
+}
+
 /// mbpoll is a program of its own, with nothing of ours around it.
 fn mbpoll_finds_nothing_wrong(link: &str) {
-    if Peers::find().is_none() {
-        return;
+    if Peers::find().is_some() {
+        let wire = Wire::for_link(link);
+        mbpoll_is_served_by(&wire, &our_server(link, &wire));
     }
-    let wire = Wire::for_link(link);
-    let server = our_server(link, &wire);
+}
+
+fn mbpoll_is_served_by(wire: &Option<Wire>, server: &Server) {
     let mbpoll = |arguments: &str, expected: i32| {
         let mut command = Command::new("mbpoll");
-        let place = match &wire {
+        let place = match wire {
             None => {
                 command.args(["-m", "tcp", "-p", &server.port.to_string()]);
                 "127.0.0.1"
@@ -513,9 +537,22 @@ impl Wire {
     }
 }
 
+/// The same server, and `port502 gateway` in front of it.
+fn behind_a_gateway() -> Server {
+    let device = our_server("tcp", &None);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_port502"));
+    let to = format!("tcp://127.0.0.1:{}", device.port);
+    command.args(["gateway", "--listen", "tcp://127.0.0.1:0", "--to", &to]);
+    let mut gateway = Server::start(&mut command, "listening on tcp://127.0.0.1:");
+    gateway.behind = Some(Box::new(device));
+    gateway
+}
+
 /// A running server. Dropped, it is gone.
 struct Server {
     port: u16,
+    /// What it needs, and what ends with it.
+    behind: Option<Box<Server>>,
     child: Child,
     /// Open for as long as the server shall live.
     _stdin: Option<ChildStdin>,
@@ -546,7 +583,7 @@ impl Server {
                 *log.lock().unwrap() += &(line + "\n");
             }
         });
-        let mut server = Self { port: 0, _stdin: child.stdin.take(), child, said };
+        let mut server = Self { port: 0, behind: None, _stdin: child.stdin.take(), child, said };
         let first = port.recv_timeout(PATIENCE);
         // Behind a serial port stands no number.
         let announced = first.as_deref().ok().and_then(|line| match line.strip_prefix(announcement)? {
@@ -563,7 +600,8 @@ impl Server {
     }
 
     fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+        let behind = self.behind.as_ref().map(|server| server.said()).unwrap_or_default();
+        self.said.lock().unwrap().clone() + &behind
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use port502_net::Target;
 use port502_net::gateway::{Gateway, Lane, LaneEvent, LaneOptions, Routes};
-use port502_net::server::{Event, Options, Server, Stop};
+use port502_net::server::{Options, Server, Stop};
 use port502_session::duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc;
@@ -265,21 +265,7 @@ impl Running {
         options.limits.idle = listen.idle;
         options.allowed.clone_from(&listen.allow);
         options.timekeeper = Some(self.timekeeper.clone());
-        options.observer = Some(Arc::new(move |event: &Event| match *event {
-            Event::Opened { peer } => log.line(format_args!("client {peer} connected")),
-            Event::Refused { peer, why } => log.line(format_args!("client {peer} refused: {why}")),
-            Event::Closed { peer, why, requests: count } => {
-                requests.fetch_add(count, Relaxed);
-                log.line(format_args!("client {peer} {why}, {}", counted(count, "request")));
-            }
-            Event::PortBack => log.line(format_args!("the serial port is back")),
-            Event::Ended { error, requests: count } => {
-                requests.fetch_add(count, Relaxed);
-                if let Some(error) = error {
-                    log.line(format_args!("the serial port is lost ({error}); it is tried again"));
-                }
-            }
-        }));
+        options.observer = Some(super::serve::observer(log, requests));
         super::serve::bind(target, &options)
     }
 

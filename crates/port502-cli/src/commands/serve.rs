@@ -11,8 +11,8 @@ use port502_net::Target;
 use port502_net::fault::{Faults, Faulty};
 use port502_net::memory::{Change, MemoryDevice, Values};
 use port502_net::server::{
-    Authorized, Context, Denied, Event, LineEvent, Options, Outcome, Reload, Reply, Server, Service, Stop,
-    Units, Unmapped,
+    Authorized, Context, Denied, Event, LineEvent, Observer, Options, Outcome, Reload, Reply, Server,
+    Service, Stop, Units, Unmapped,
 };
 use port502_net::tls::hex;
 use port502_session::Link;
@@ -347,7 +347,13 @@ fn options(args: &Args, log: &Arc<Log>, requests: &Arc<AtomicU64>) -> Options {
     options.per_peer = args.per_peer.unwrap_or(options.per_peer);
     options.limits.idle = args.idle;
     options.allowed.clone_from(&args.allow);
-    options.observer = Some(Arc::new(move |event: &Event| match event {
+    options.observer = Some(observer(log, requests));
+    options
+}
+
+/// Shows clients that come and go, a line each, and counts what they asked.
+pub(super) fn observer(log: Arc<Log>, requests: Arc<AtomicU64>) -> Observer {
+    Arc::new(move |event: &Event| match event {
         Event::Opened { peer, identity: None } => log.line(format_args!("client {peer} connected")),
         Event::Opened { peer, identity: Some(identity) } => {
             let fingerprint = hex(&identity.fingerprint);
@@ -367,8 +373,7 @@ fn options(args: &Args, log: &Arc<Log>, requests: &Arc<AtomicU64>) -> Options {
                 log.line(format_args!("the serial port is lost ({error}), {count}; it is tried again"));
             }
         }
-    }));
-    options
+    })
 }
 
 /// Serves at every place with one and the same service, until Ctrl-C.

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod bench;
+#[cfg(unix)]
+mod gateway;
 mod identify;
 #[cfg(unix)]
 mod interrupt;

@@ -32,8 +32,8 @@ const READ_LEN: usize = 16 * 1024;
 pub(super) enum Link {
     /// A stream of MBAP frames: any number of requests in flight.
     Stream(Target),
-    /// Anything else, by way of the client: one request at a time.
-    Client(Client),
+    /// Anything else, by way of the client: one request at a time. With how its frames look.
+    Client(Client, Framing),
     /// Streams of a test, one for each attempt to connect.
     #[cfg(test)]
     Test(Box<dyn Fn() -> io::Result<tokio::io::DuplexStream> + Send + Sync>),
@@ -46,7 +46,10 @@ impl Link {
         let _runtime = options.timekeeper.as_ref().map(tokio::runtime::Handle::enter);
         Ok(match (link.framing(), link.carrier()) {
             (Framing::Mbap, Carrier::Tcp | Carrier::Tls) => Link::Stream(target.clone()),
-            _ => Link::Client(Client::lazy(target.clone(), client::Options::default().retries(0))?),
+            (framing, _) => {
+                let client = Client::lazy(target.clone(), client::Options::default().retries(0))?;
+                Link::Client(client, framing)
+            }
         })
     }
 }
@@ -54,7 +57,7 @@ impl Link {
 /// Starts the task of a lane on the runtime that it needs.
 pub(super) fn spawn(shared: Arc<Shared>, link: Link, options: &LaneOptions) {
     let _runtime = match (&link, &options.timekeeper) {
-        (Link::Client(_), Some(runtime)) => Some(runtime.enter()),
+        (Link::Client(..), Some(runtime)) => Some(runtime.enter()),
         _ => None,
     };
     tokio::spawn(run(shared, link));
@@ -63,7 +66,7 @@ pub(super) fn spawn(shared: Arc<Shared>, link: Link, options: &LaneOptions) {
 /// Runs until the lane is closed and all that was asked has come to its end.
 async fn run(shared: Arc<Shared>, link: Link) {
     match link {
-        Link::Client(client) => ask(&shared, &client).await,
+        Link::Client(client, framing) => ask(&shared, &client, framing).await,
         link => connect(&shared, &link).await,
     }
 }
@@ -100,7 +103,7 @@ async fn connect(shared: &Shared, link: &Link) {
                 Ok(stream) => Ok(converse(shared, stream).await),
                 Err(error) => Err(error.to_string()),
             },
-            Link::Client(_) => return,
+            Link::Client(..) => return,
         };
         match ended {
             Ok((End::Closed, _)) => return,
@@ -374,7 +377,7 @@ fn land(flights: &mut VecDeque<Flight>, id: TransactionId) -> Option<u32> {
 }
 
 /// Asks by way of a client, one request after the other.
-async fn ask(shared: &Shared, client: &Client) {
+async fn ask(shared: &Shared, client: &Client, framing: Framing) {
     let mut backoff = Backoff::default();
     while let Some((slot, unit, pdu, timeout)) = next(shared).await {
         let Some(pdu) = Pdu::new(&pdu) else {
@@ -391,6 +394,7 @@ async fn ask(shared: &Shared, client: &Client) {
         }
         state.queue.status.connected = connected;
         let why = match answer {
+            Ok(_) if framing != Framing::Mbap && unit == UnitId::BROADCAST => Failure::Broadcast,
             Ok(pdu) => {
                 backoff = Backoff::default();
                 state.queue.reachable(None);

@@ -15,6 +15,8 @@ mod clock;
 mod conformance;
 mod fake;
 mod faults;
+#[cfg(unix)]
+mod gateway;
 mod line;
 mod link;
 mod memory;
