@@ -23,6 +23,7 @@
 //! ```
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -154,7 +155,8 @@ impl Asked {
 #[derive(Debug)]
 pub struct ClientSession<const PENDING_MAX: usize> {
     decoder: Decoder,
-    pending: Vec<Pending>,
+    /// In the order in which they were started, which is mostly that of the answers.
+    pending: VecDeque<Pending>,
     /// Sorted.
     abandoned: Vec<u16>,
     last: u16,
@@ -174,7 +176,7 @@ impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
     pub fn new() -> Self {
         ClientSession {
             decoder: Decoder::new(),
-            pending: Vec::with_capacity(PENDING_MAX.min(16)),
+            pending: VecDeque::with_capacity(PENDING_MAX.min(16)),
             abandoned: Vec::new(),
             last: 0,
             strict_unit: false,
@@ -217,7 +219,7 @@ impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
         }
         let id = self.free_id()?;
         let adu = mbap::emit(&Frame { transaction: id, unit, pdu }, out).map_err(StartError::Pdu)?;
-        self.pending.push(Pending { id, unit, deadline: now + timeout, pdu: Asked::new(pdu) });
+        self.pending.push_back(Pending { id, unit, deadline: now + timeout, pdu: Asked::new(pdu) });
         self.last = id.0;
         Ok((id, adu))
     }
@@ -228,6 +230,11 @@ impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
             return Err(StartError::TooManyAbandoned);
         }
         let mut id = self.last;
+        // Ids were given in this order: none is open twice round unless the oldest is half a round behind.
+        let round = self.pending.front().map_or(0, |oldest| id.wrapping_sub(oldest.id.0));
+        if self.abandoned.is_empty() && round < u16::MAX / 2 {
+            return Ok(TransactionId(id.wrapping_add(1)));
+        }
         // Fewer ids are taken than there are, so this ends.
         loop {
             id = id.wrapping_add(1);
@@ -257,7 +264,9 @@ impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
             }
             return Ok(Some(Event::Discarded { id: Some(id) }));
         };
-        let pending = self.pending.swap_remove(at);
+        let Some(pending) = self.pending.remove(at) else {
+            return Ok(Some(Event::Discarded { id: Some(id) }));
+        };
         let id = pending.id;
         Ok(Some(match judge(&pending, &frame, self.strict_unit) {
             Ok(()) => {
@@ -278,7 +287,7 @@ impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
     /// Gives a request up before its deadline.
     pub fn cancel(&mut self, id: TransactionId) {
         let Some(at) = self.pending.iter().position(|pending| pending.id == id) else { return };
-        self.pending.swap_remove(at);
+        self.pending.remove(at);
         if let Err(at) = self.abandoned.binary_search(&id.0) {
             self.abandoned.insert(at, id.0);
         }

@@ -372,6 +372,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
 
 /// The slot of the request with this id, whose flight is over.
 fn land(flights: &mut VecDeque<Flight>, id: TransactionId) -> Option<u32> {
+    if flights.front().is_some_and(|flight| flight.id == id) {
+        return flights.pop_front().map(|flight| flight.slot);
+    }
     let at = flights.iter().position(|flight| flight.id == id)?;
     flights.remove(at).map(|flight| flight.slot)
 }

@@ -52,12 +52,11 @@ async fn many_clients_share_one_connection() {
             tokio::spawn(async move {
                 let mut client = Mbap::connect(address).await;
                 for round in 0..20_u8 {
+                    let frame = |k| [0, k, 0, 0, 0, 6, n, 3, 0, n * 10 + k, 0, 1];
+                    client.send_raw(&(0..8).flat_map(frame).collect::<Vec<_>>()).await;
                     for k in 0..8 {
-                        client.send(n, &[3, 0, n * 10 + k, 0, 1]).await;
-                    }
-                    for k in 0..8 {
-                        let want = (n, vec![3, 2, 1, n * 10 + k]);
-                        assert_eq!(client.receive().await, Some(want), "client {n}, round {round}");
+                        let want = Some((u16::from(k), n, vec![3, 2, 1, n * 10 + k]));
+                        assert_eq!(client.receive_raw().await, want, "client {n}, round {round}");
                     }
                 }
             })
