@@ -30,6 +30,8 @@ pub struct Flow {
     pub unit: UnitId,
     /// What it is asked.
     pub function: FunctionCode,
+    /// The sub-function of function 08, the MEI type of function 43; `None` is all of them.
+    pub sub: Option<u16>,
     /// Where; sorted, apart from each other. Empty where the function names no address.
     pub ranges: Vec<Range>,
     /// How often, where that is known: a poll. `None`: whenever somebody wants it.

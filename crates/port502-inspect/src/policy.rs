@@ -664,11 +664,17 @@ impl fmt::Display for TimeWindow {
     /// As it is written: `mon-fri 06:00-18:00`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.days != 0x7F {
-            let mut first = true;
-            for (bit, name) in DAYS.iter().enumerate().filter(|(bit, _)| self.days & (1 << bit) != 0) {
-                let _ = bit;
-                write!(f, "{}{name}", if first { "" } else { "," })?;
-                first = false;
+            let named = |bit: usize| self.days & (1 << bit) != 0;
+            let mut before = "";
+            for (bit, name) in DAYS.iter().enumerate().filter(|(bit, _)| named(*bit)) {
+                // Of days in a row the first and the last.
+                let (continues, begins) = (bit > 0 && named(bit - 1), named(bit + 1) && bit + 1 < DAYS.len());
+                if !continues {
+                    write!(f, "{before}{name}")?;
+                } else if !begins {
+                    write!(f, "-{name}")?;
+                }
+                before = ",";
             }
             if (self.from, self.to) == (0, 1440) {
                 return Ok(());
@@ -682,3 +688,170 @@ impl fmt::Display for TimeWindow {
 
 /// How days are written, Monday first.
 pub const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use alloc::vec;
+    use port502_wire::{RegisterBlock, Registers, Span};
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, want) in [
+            ("CN=a", "CN=a", true),
+            ("CN=a", "CN=ab", false),
+            ("CN=*", "CN=ab", true),
+            ("CN=*", "O=ab", false),
+            ("*b", "ab", true),
+            ("*b", "abc", false),
+            ("a*c*e", "abcde", true),
+            ("a*c*e", "aecde", true),
+            ("a*c*e", "abde", false),
+            ("a*a", "a", false),
+            ("*", "", true),
+            ("**", "x", true),
+            ("", "", true),
+            ("", "x", false),
+        ] {
+            assert_eq!(matches(pattern, text), want, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn windows_are_shown_as_they_are_written() {
+        for (days, from, to, want) in [
+            (0b001_1111, 360, 1080, "mon-fri 06:00-18:00"),
+            (0b111_1111, 1320, 360, "22:00-06:00"),
+            (0b110_0000, 0, 1440, "sat-sun"),
+            (0b101_0101, 0, 1440, "mon,wed,fri,sun"),
+            (0b000_0001, 0, 60, "mon 00:00-01:00"),
+        ] {
+            assert_eq!(TimeWindow { days, from, to }.to_string(), want);
+        }
+    }
+
+    fn rule(effect: Effect, functions: &[u8], places: Places) -> Rule {
+        let plain = |code: &u8| Operation { function: FunctionCode(*code), sub: None };
+        Rule {
+            name: "r".into(),
+            effect,
+            clients: Clients::default(),
+            units: vec![(1, 1)],
+            functions: Functions::Of(functions.iter().map(plain).collect()),
+            places,
+            values: None,
+            during: Vec::new(),
+            requests: None,
+            mode: None,
+            refusal: None,
+        }
+    }
+
+    fn range(first: u16, last: u16) -> Range {
+        Range { table: Table::HoldingRegisters, first, last }
+    }
+
+    fn conduit(rules: Vec<Rule>) -> Conduit {
+        Conduit {
+            name: "c".into(),
+            mode: Mode::Enforce,
+            refusal: Refusal::default(),
+            limits: Limits::default(),
+            rules,
+        }
+    }
+
+    fn judge(rules: &[Rule], unit: u8, request: &Request<'_>) -> Decision {
+        let client = Client { address: [10, 0, 0, 1].into(), subject: None, roles: &[] };
+        conduit(rules.to_vec()).judge(client, UnitId(unit), request)
+    }
+
+    #[test]
+    fn every_item_needs_a_rule_and_the_first_that_fits_decides() {
+        let read = |start, count| Request::ReadHoldingRegisters { span: Span::new(start, count).unwrap() };
+        let rules = [
+            rule(Effect::Deny, &[3], Places::Of(vec![range(5, 5)])),
+            rule(Effect::Allow, &[3], Places::Of(vec![range(0, 9)])),
+            rule(Effect::Allow, &[3], Places::Of(vec![range(10, 19)])),
+        ];
+        let no_rule = |address| Decision::NoRule { item: Some((Table::HoldingRegisters, address)) };
+        for (request, want) in [
+            (read(0, 5), Decision::Allowed { rule: 1 }),
+            (read(6, 10), Decision::Allowed { rule: 1 }), // by two rules together
+            (read(10, 10), Decision::Allowed { rule: 2 }),
+            (read(0, 6), Decision::Denied { rule: 0 }),
+            (read(15, 6), no_rule(20)),
+            (read(20, 1), no_rule(20)),
+            (
+                Request::ReadInputRegisters { span: Span::new(0, 1).unwrap() },
+                Decision::NoRule { item: Some((Table::InputRegisters, 0)) },
+            ),
+            (Request::ReportServerId, Decision::NoRule { item: None }),
+        ] {
+            assert_eq!(judge(&rules, 1, &request), want, "{request:?}");
+        }
+        assert_eq!(judge(&rules, 2, &read(0, 1)), no_rule(0));
+        assert_eq!(judge(&rules, 0, &read(0, 1)), no_rule(0), "a broadcast is nobody's unit");
+    }
+
+    #[test]
+    fn what_reads_and_writes_needs_both() {
+        let mut bytes = [0; 4];
+        let registers = Registers::encode(&[7, 8], &mut bytes).unwrap();
+        let write = RegisterBlock::new(10, registers).unwrap();
+        let request = Request::ReadWriteMultipleRegisters { read: Span::new(0, 2).unwrap(), write };
+        let reads = rule(Effect::Allow, &[23], Places::Of(vec![range(0, 1)]));
+        let writes = rule(Effect::Allow, &[23], Places::Of(vec![range(10, 11)]));
+        assert_eq!(judge(&[reads.clone(), writes.clone()], 1, &request), Decision::Allowed { rule: 0 });
+        assert!(matches!(judge(&[reads.clone()], 1, &request), Decision::NoRule { .. }));
+        assert!(matches!(judge(&[writes.clone()], 1, &request), Decision::NoRule { .. }));
+        let limited = Rule { values: Some((7, 7)), ..writes };
+        assert!(matches!(judge(&[reads, limited], 1, &request), Decision::NoRule { item: Some((_, 11)) }));
+    }
+
+    #[test]
+    fn a_mask_write_changes_one_bit_and_its_result_is_not_known() {
+        let bit = Writable {
+            name: "b".into(),
+            table: Table::HoldingRegisters,
+            address: 4,
+            value_type: "bit3".parse().unwrap(),
+            order: Order::default(),
+            limits: Envelope::Any,
+            max_step: None,
+            rate: None,
+            after: None,
+        };
+        let mask = |and, or| Request::MaskWriteRegister { address: 4, and, or };
+        let rules = [rule(Effect::Allow, &[6, 16, 22], Places::Values(vec![bit]))];
+        assert!(matches!(judge(&rules, 1, &mask(!8, 8)), Decision::Allowed { .. }));
+        assert!(matches!(judge(&rules, 1, &mask(!8, 0)), Decision::Allowed { .. }));
+        for (and, or) in [(!0x18, 8), (0, 8), (!4, 4)] {
+            assert!(
+                matches!(judge(&rules, 1, &mask(and, or)), Decision::NoRule { .. }),
+                "{and:04x} {or:04x}"
+            );
+        }
+        let whole = Request::WriteSingleRegister { address: 4, value: 8 };
+        assert!(matches!(judge(&rules, 1, &whole), Decision::NoRule { .. }), "the other fifteen bits");
+        let limited =
+            Rule { values: Some((0, 65_535)), ..rule(Effect::Allow, &[22], Places::Of(vec![range(4, 4)])) };
+        assert!(matches!(judge(&[limited], 1, &mask(!8, 8)), Decision::NoRule { .. }));
+    }
+
+    #[test]
+    fn roles_of_an_address_are_those_of_its_zones() {
+        let zone = |name: &str, network: &str, role: &str| Zone {
+            name: name.into(),
+            networks: vec![network.parse().unwrap()],
+            roles: vec![role.into()],
+        };
+        let policy = Policy {
+            zones: vec![zone("a", "10.0.0.0/24", "viewer"), zone("b", "10.0.1.0/24", "operator")],
+            conduits: Vec::new(),
+        };
+        assert_eq!(policy.roles_of([10, 0, 1, 7].into()).collect::<Vec<_>>(), ["operator"]);
+        assert_eq!(policy.roles_of([10, 0, 2, 7].into()).count(), 0);
+    }
+}

@@ -135,12 +135,14 @@ pub(crate) struct Table<'t> {
     /// Of a large table, where each name is.
     #[allow(clippy::box_collection, reason = "nearly all tables are small, and there are very many of them")]
     index: Option<Box<HashMap<Cow<'t, str>, u32>>>,
+    /// The name that came last: headers come in groups.
+    last: u32,
     origin: Origin,
 }
 
 impl<'t> Table<'t> {
     const fn new(origin: Origin) -> Self {
-        Table { entries: Vec::new(), index: None, origin }
+        Table { entries: Vec::new(), index: None, last: 0, origin }
     }
 
     pub(crate) fn find(&self, key: &str) -> Option<&Entry<'t>> {
@@ -150,13 +152,24 @@ impl<'t> Table<'t> {
     fn position(&self, key: &str) -> Option<usize> {
         match &self.index {
             None => self.entries.iter().position(|entry| entry.key == key),
-            Some(index) => usize::try_from(*index.get(key)?).ok(),
+            Some(index) => {
+                let last = usize::try_from(self.last).ok()?;
+                if self.entries.get(last).is_some_and(|entry| entry.key == key) {
+                    return Some(last);
+                }
+                usize::try_from(*index.get(key)?).ok()
+            }
         }
     }
 
     fn push(&mut self, entry: Entry<'t>) {
+        if self.entries.capacity() == 0 {
+            // As many keys as most tags have.
+            self.entries.reserve_exact(6);
+        }
         let at = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         if let Some(index) = &mut self.index {
+            self.last = at(self.entries.len());
             index.insert(entry.key.clone(), at(self.entries.len()));
         }
         self.entries.push(entry);
@@ -190,6 +203,8 @@ pub(crate) enum WrongToml {
 #[derive(Debug)]
 pub(crate) struct Document<'t> {
     tables: Vec<Table<'t>>,
+    /// What a table is that there is not.
+    nothing: Table<'t>,
 }
 
 impl<'t> Document<'t> {
@@ -210,7 +225,7 @@ impl<'t> Document<'t> {
         let mut wrong = builder.wrong;
         wrong.append(&mut sink.wrong);
         wrong.sort_by_key(|wrong| wrong.span);
-        (Document { tables: builder.tables }, wrong)
+        (Document { tables: builder.tables, nothing: Table::new(Origin::Inline) }, wrong)
     }
 
     /// The same tree, with its texts copied.
@@ -224,7 +239,7 @@ impl<'t> Document<'t> {
             }
             owned
         });
-        Document { tables: tables.collect() }
+        Document { tables: tables.collect(), nothing: Table::new(Origin::Inline) }
     }
 
     pub(crate) const fn root(&self) -> TableId {
@@ -233,7 +248,7 @@ impl<'t> Document<'t> {
 
     pub(crate) fn table(&self, id: TableId) -> &Table<'t> {
         let at = usize::try_from(id.0).unwrap_or(usize::MAX);
-        self.tables.get(at).unwrap_or(const { &Table::new(Origin::Inline) })
+        self.tables.get(at).unwrap_or(&self.nothing)
     }
 }
 
@@ -417,9 +432,12 @@ struct Builder<'t> {
 
 impl<'t> Builder<'t> {
     fn new(source: Source<'t>) -> Self {
+        // A table to so many bytes, as where each tag has a header of its own; of what is not used nothing is kept.
+        let mut tables = Vec::with_capacity(source.input().len() / 100 + 1);
+        tables.push(Table::new(Origin::Header));
         Builder {
             source,
-            tables: vec![Table::new(Origin::Header)],
+            tables,
             header: None,
             keys: Vec::new(),
             current: TableId(0),
@@ -619,6 +637,28 @@ impl Value<'_> {
     }
 }
 
+/// What a key may be made of without quotes.
+const fn is_bare(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+}
+
+/// What nearly all values are, without the detour of the rest: texts without escapes, and integers of digits alone.
+fn plain(raw: &str, kind: Option<Encoding>) -> Option<Value<'_>> {
+    match kind {
+        Some(Encoding::BasicString) => {
+            let text = raw.strip_prefix('"')?.strip_suffix('"')?;
+            let plain = |byte: u8| byte >= b' ' && !matches!(byte, b'\\' | b'"' | 0x7F);
+            text.bytes().all(plain).then_some(Value::Text(Cow::Borrowed(text)))
+        }
+        None => {
+            let digits = raw.len() <= 18 && raw.bytes().all(|byte| byte.is_ascii_digit());
+            let plain = digits && (raw.len() == 1 || !raw.starts_with('0'));
+            plain.then(|| raw.parse().ok()).flatten().map(Value::Integer)
+        }
+        Some(_) => None,
+    }
+}
+
 impl EventReceiver for Builder<'_> {
     fn std_table_open(&mut self, span: toml_parser::Span, _: &mut dyn ErrorSink) {
         self.keys.clear();
@@ -665,7 +705,7 @@ impl EventReceiver for Builder<'_> {
     }
 
     fn array_open(&mut self, span: toml_parser::Span, _: &mut dyn ErrorSink) -> bool {
-        self.open.push(Open::Array { items: Vec::new(), start: span.into() });
+        self.open.push(Open::Array { items: Vec::with_capacity(2), start: span.into() });
         true
     }
 
@@ -680,9 +720,12 @@ impl EventReceiver for Builder<'_> {
     }
 
     fn simple_key(&mut self, span: toml_parser::Span, kind: Option<Encoding>, error: &mut dyn ErrorSink) {
+        let text = self.source.input().get(span.start()..span.end()).unwrap_or_default();
         let mut key = Cow::Borrowed("");
-        if let Some(raw) = self.source.get(span) {
-            toml_parser::Raw::new_unchecked(raw.as_str(), kind, span).decode_key(&mut key, error);
+        if kind.is_none() && !text.is_empty() && text.bytes().all(is_bare) {
+            key = Cow::Borrowed(text);
+        } else {
+            toml_parser::Raw::new_unchecked(text, kind, span).decode_key(&mut key, error);
         }
         self.keys.push((key, span.into()));
     }
@@ -692,8 +735,11 @@ impl EventReceiver for Builder<'_> {
     }
 
     fn scalar(&mut self, span: toml_parser::Span, kind: Option<Encoding>, error: &mut dyn ErrorSink) {
-        let Some(raw) = self.source.get(span) else { return };
-        let raw = toml_parser::Raw::new_unchecked(raw.as_str(), kind, span);
+        let raw = self.source.input().get(span.start()..span.end()).unwrap_or_default();
+        if let Some(value) = plain(raw, kind) {
+            return self.place(Node { value, span: span.into() });
+        }
+        let raw = toml_parser::Raw::new_unchecked(raw, kind, span);
         let mut text = Cow::Borrowed("");
         let mut told = false;
         let mut tell = |told_error: ParseError| {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use port502_inspect::baseline::Asker;
+use port502_inspect::baseline::{Asker, Flow};
+use port502_inspect::policy::Operation;
 use port502_session::duration;
 
 use super::{Compiled, show};
@@ -156,14 +157,22 @@ fn lines(site: &Site, compiled: &Compiled) -> BTreeMap<(Part, String), String> {
             asker(&flow.client),
             flow.server,
             flow.unit,
-            flow.function.0
+            operation(flow)
         );
         add(Part::Expected, name, show::ranges(&flow.ranges));
     }
     lines
 }
 
-fn asker(asker: &Asker) -> String {
+/// The function of a flow: `3`, `43/14`.
+#[must_use]
+pub fn operation(flow: &Flow) -> String {
+    Operation { function: flow.function, sub: flow.sub }.to_string()
+}
+
+/// Who asks, in few words.
+#[must_use]
+pub fn asker(asker: &Asker) -> String {
     match asker {
         Asker::Poller { .. } => "poller".to_owned(),
         Asker::Zone { name, .. } => format!("zone {name}"),

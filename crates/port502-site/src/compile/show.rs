@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use port502_inspect::policy::{Functions, Places, Range, Rule};
 use port502_session::duration;
+use port502_wire::Table;
 
 use super::poll::PollRequest;
 use crate::site::expression::{Expression, OneOf, Step, TwoOf};
@@ -19,6 +20,13 @@ pub fn request(request: &PollRequest) -> String {
 #[must_use]
 pub fn ranges(ranges: &[Range]) -> String {
     ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// So many addresses of a table from `start` on.
+#[must_use]
+pub fn block(table: Table, start: u16, count: usize) -> String {
+    let more = u16::try_from(count.saturating_sub(1)).unwrap_or(u16::MAX);
+    Range { table, first: start, last: start.saturating_add(more) }.to_string()
 }
 
 /// How a lane is asked.

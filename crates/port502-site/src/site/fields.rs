@@ -13,7 +13,7 @@ use port502_wire::function::FACTS;
 use port502_wire::{FunctionCode, Table};
 
 use super::Deadband;
-use super::fault::{ERRORS_MAX, Fault, Place, RangeFault, SiteError};
+use super::fault::{ERRORS_MAX, Fault, Place, RangeFault, Referred, SiteError};
 use super::keys::{ALL, Otherwise, Section};
 use crate::document::{Document, Entry, Node, Span, TableId, Value};
 use crate::nearest;
@@ -26,6 +26,8 @@ pub(super) struct Faults {
     pub(super) omitted: usize,
     /// Some of the text is not TOML: what is missing may have stood there, and is not told.
     pub(super) lenient: bool,
+    /// What is read is a profile by itself: roles and scan classes are those of the site that uses it.
+    pub(super) alone: bool,
 }
 
 impl Faults {
@@ -35,7 +37,8 @@ impl Faults {
 
     pub(super) fn tell_both(&mut self, place: Place, fault: Fault, other: Option<Place>) {
         let absent = matches!(fault, Fault::Missing { .. } | Fault::Unknown { .. } | Fault::NoLink);
-        if absent && self.lenient {
+        let of_site = matches!(fault, Fault::Unknown { what: Referred::Role | Referred::Scan, .. });
+        if (absent && self.lenient) || (of_site && self.alone) {
             return;
         }
         if self.errors.len() < ERRORS_MAX {
@@ -181,6 +184,15 @@ impl<'a> Fields<'a> {
     /// Where it is written.
     pub(super) fn layer(&self) -> Option<Layer<'a>> {
         self.own
+    }
+
+    /// How many keys there are in the table behind a key.
+    pub(super) fn size(&self, key: &str) -> usize {
+        let size = |layer: &Layer<'a>| match layer.find(key)?.value() {
+            Value::Table(table) => Some(layer.document.table(*table).entries.len()),
+            _ => None,
+        };
+        [self.own, self.under].iter().flatten().filter_map(size).sum()
     }
 
     pub(super) fn has_unknown(&self) -> bool {

@@ -29,10 +29,10 @@ use crate::point::PointFault;
 use crate::{Point, nearest};
 
 /// Tags of one site. At 10 tags a second each, one machine polls a tenth of them.
-pub(super) const TAGS_MAX: usize = 4_000_000;
+const TAGS_MAX: usize = 4_000_000;
 
 /// Devices of one site.
-pub(super) const DEVICES_MAX: usize = 100_000;
+const DEVICES_MAX: usize = 100_000;
 
 /// The class of tags that name none.
 const NORMAL: &str = "normal";
@@ -156,7 +156,7 @@ pub(super) fn parse(files: &[SourceFile<'_>], profiles: &Profiles) -> Result<Sit
 /// What is wrong with the text of a profile, when a device uses it.
 pub(super) fn check_profile(text: &str) -> Result<(), SiteErrors> {
     const DEVICE: &str = "[site]\nname = \"p\"\n[device.d]\nconnect = \"d\"\n";
-    let mut faults = Faults::default();
+    let mut faults = Faults { alone: true, ..Faults::default() };
     let profile = read_document(0, text, &mut faults);
     let device = read_document(1, DEVICE, &mut faults);
     let layer = Layer::new(&profile, 0, None);
@@ -751,7 +751,9 @@ impl<'a> Parser<'a> {
 
     /// The places of all tags.
     fn begin_tags(&mut self, devices: &[Named<'a>], read: &mut [Device]) -> (Vec<Tag>, Vec<Begun<'a>>) {
-        let (mut tags, mut all): (Vec<Tag>, Vec<Begun<'a>>) = (Vec::new(), Vec::new());
+        let count = devices.iter().map(|device| device.fields.size("tag")).sum::<usize>().min(TAGS_MAX);
+        let (mut tags, mut all): (Vec<Tag>, Vec<Begun<'a>>) =
+            (Vec::with_capacity(count), Vec::with_capacity(count));
         for (at, (named, device)) in devices.iter().zip(read).enumerate() {
             let order = self.device_order(&named.fields);
             let scan = self.scan(&named.fields).unwrap_or(self.normal);

@@ -1,5 +1,7 @@
 //! The site file: the example, all that can be wrong, and what it compiles to.
 
 mod broken;
+mod changes;
 mod example;
 mod laws;
+mod profiles;

@@ -1,0 +1,119 @@
+//! What is no error, and deserves a look before it runs.
+
+use std::fmt;
+use std::time::Duration;
+
+use port502_session::duration;
+
+use super::poll::PollPlan;
+use crate::site::{DeviceId, LaneId, ScanId, Site};
+
+/// Something that deserves a look.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Attention {
+    /// A lane is asked for more than it can answer.
+    Overloaded {
+        /// The lane.
+        lane: LaneId,
+        /// The part of its time that it is busy, above 1.
+        load: f64,
+    },
+    /// One round of a scan class takes longer than there is from one to the next.
+    RoundTooLong {
+        /// The lane.
+        lane: LaneId,
+        /// The class.
+        scan: ScanId,
+        /// What a round takes.
+        cycle: Duration,
+    },
+    /// A device may be written, and no guard stands in front of it.
+    Unguarded {
+        /// The device.
+        device: DeviceId,
+    },
+    /// It is not known where polls come from, so that they are expected from anywhere.
+    PollerAnywhere,
+}
+
+/// All that deserves a look.
+#[must_use]
+pub fn attention(site: &Site, plan: &PollPlan) -> Vec<Attention> {
+    let mut all = Vec::new();
+    for lane in plan.lanes() {
+        if lane.load > 1.0 {
+            all.push(Attention::Overloaded { lane: lane.lane, load: lane.load });
+            continue; // each round that is too long makes it so
+        }
+        for round in lane.rounds.iter().filter(|round| round.cycle > round.every) {
+            all.push(Attention::RoundTooLong { lane: lane.lane, scan: round.scan, cycle: round.cycle });
+        }
+    }
+    let mut guarded = vec![false; site.devices().len()];
+    for device in site.conduits().iter().flat_map(|conduit| &conduit.devices) {
+        if let Some(guarded) = guarded.get_mut(device.index()) {
+            *guarded = true;
+        }
+    }
+    for ((device, _), guarded) in site.device_ids().zip(guarded) {
+        if !guarded && site.tags_of(device).any(|(_, tag)| tag.write().is_some()) {
+            all.push(Attention::Unguarded { device });
+        }
+    }
+    if site.poller().is_none() && !site.tags().is_empty() {
+        all.push(Attention::PollerAnywhere);
+    }
+    all
+}
+
+impl Attention {
+    /// A stable word for it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Attention::Overloaded { .. } => "overloaded",
+            Attention::RoundTooLong { .. } => "round-too-long",
+            Attention::Unguarded { .. } => "unguarded",
+            Attention::PollerAnywhere => "poller-anywhere",
+        }
+    }
+
+    /// What it is, and what to try.
+    #[must_use]
+    pub fn text(&self, site: &Site) -> String {
+        struct Text<'a>(&'a Attention, &'a Site);
+        impl fmt::Display for Text<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let Text(attention, site) = self;
+                match attention {
+                    Attention::Overloaded { lane, load } => {
+                        let name = &site.lane(*lane).name;
+                        write!(f, "\"{name}\" is asked for {:.0} % of what it can answer; ", load * 100.0)?;
+                        f.write_str("read tags in slower scan classes, or put devices on another link")
+                    }
+                    Attention::RoundTooLong { lane, scan, cycle } => {
+                        let (name, scan) = (&site.lane(*lane).name, site.scan(*scan));
+                        let (cycle, every) = (duration::display(*cycle), duration::display(scan.every));
+                        write!(
+                            f,
+                            "a round of \"{}\" on \"{name}\" takes {cycle}, and is due every {every}",
+                            scan.name
+                        )
+                    }
+                    Attention::Unguarded { device } => {
+                        let name = &site.device(*device).name;
+                        write!(
+                            f,
+                            "\"{name}\" has tags that may be written, and whoever reaches it may write them; "
+                        )?;
+                        f.write_str("put a [guard.NAME] in front of it")
+                    }
+                    Attention::PollerAnywhere => f.write_str(
+                        "the site does not say where polls come from; write zone = \"NAME\" in [poll]",
+                    ),
+                }
+            }
+        }
+        Text(self, site).to_string()
+    }
+}
