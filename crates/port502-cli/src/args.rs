@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, cert, check, completions, decode, demo, gateway, identify, man, poll, read, serve, write,
+    bench, cert, check, completions, decode, demo, gateway, identify, man, plan, poll, read, serve, write,
 };
 use crate::failure::Failure;
 
@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Serve(serve::Args),
     Cert(cert::Args),
     Gateway(Box<gateway::Args>),
+    Plan(plan::Args),
     Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -51,6 +52,7 @@ impl Command {
             Command::Serve(args) => serve::run(args),
             Command::Cert(args) => cert::run(args),
             Command::Gateway(args) => gateway::run(&args),
+            Command::Plan(args) => plan::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),

@@ -51,7 +51,8 @@ impl From<Exit> for ExitCode {
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
     pub(crate) message: String,
-    /// One more line for each thing more that is wrong, as in a file that is checked as a whole.
+    /// One more line for each thing more that is wrong, as in a file that is checked as a whole. A line that begins
+    /// with blanks shows what the one before it is about.
     pub(crate) more: Vec<String>,
 }
 
@@ -86,7 +87,8 @@ impl Failure {
                     .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
                     .collect();
                 // Without stderr there is still the exit code.
-                let _ = writeln!(io::stderr(), "port502: {line}");
+                let name = if line.starts_with("  ") { "" } else { "port502: " };
+                let _ = writeln!(io::stderr(), "{name}{line}");
             }
         }
         self.exit.into()

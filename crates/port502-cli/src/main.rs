@@ -14,6 +14,7 @@ mod output;
 mod reading;
 mod rounds;
 mod signal;
+mod site_file;
 mod summary;
 
 use std::process::ExitCode;

@@ -196,7 +196,9 @@ struct Stage {
 fn prepare(folder: &Path) {
     let _ = std::fs::remove_dir_all(folder);
     std::fs::create_dir_all(folder).unwrap();
-    std::os::unix::fs::symlink(root().join("docs"), folder.join("docs")).unwrap();
+    for shipped in ["docs", "sites"] {
+        std::os::unix::fs::symlink(root().join(shipped), folder.join(shipped)).unwrap();
+    }
     // A client reads, writes, and is refused.
     let mut talk = Conversation::v4("10.20.1.9:49210".parse().unwrap(), "10.20.1.11:502".parse().unwrap());
     talk.at(Timestamp::from_nanos(1_792_152_000_000_000_000)).every(Duration::from_millis(2)).handshake();

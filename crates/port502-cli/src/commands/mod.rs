@@ -9,6 +9,7 @@ pub(crate) mod demo;
 pub(crate) mod gateway;
 pub(crate) mod identify;
 pub(crate) mod man;
+pub(crate) mod plan;
 pub(crate) mod poll;
 pub(crate) mod read;
 pub(crate) mod serve;

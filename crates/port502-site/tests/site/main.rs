@@ -3,5 +3,6 @@
 mod broken;
 mod changes;
 mod example;
+mod keys;
 mod laws;
 mod profiles;
