@@ -476,6 +476,24 @@ fn ports() {
 
 /// Forged answers come from port 502, whoever opened the connection.
 #[test]
+fn modbus_over_udp() {
+    let [client, server] = ["10.0.0.9:50123", "10.0.0.3:502"].map(|text| text.parse().unwrap());
+    let at = |ms: i64| port502_capture::Timestamp::from_nanos(1_700_000_000_000_000_000 + ms * 1_000_000);
+    let frames: Vec<Frame> = [
+        (1, client, server, frame(1, &[3, 0, 107, 0, 1])),
+        (2, server, client, frame(1, &[3, 2, 0x12, 0x34])),
+        // Two in one, a half, and an answer that never comes.
+        (3, client, server, [frame(2, &[6, 0, 1, 0, 2]), frame(3, &[1, 0, 0, 0, 8])].concat()),
+        (4, server, client, frame(3, &[1, 1, 0xFF])),
+        (5, server, client, frame(2, &[6, 0, 1, 0, 2])[..9].to_vec()),
+    ]
+    .into_iter()
+    .map(|(ms, from, to, payload)| synth::udp(at(ms), from, to, &payload).unwrap())
+    .collect();
+    check_frames("udp", &frames);
+}
+
+#[test]
 fn the_port_says_who_is_the_server() {
     let mut talk = Conversation::v4("10.0.0.3:502".parse().unwrap(), "10.0.0.9:50123".parse().unwrap());
     talk.handshake().to_server(&frame(1, &[0x81, 6])).finish();

@@ -1,4 +1,4 @@
-//! Modbus over sockets.
+//! Modbus over sockets and serial ports.
 //!
 //! [`client::Client`] asks: clone it, share it, put many requests in flight; it reconnects by itself.
 //! [`server::Server`] answers from a [`Device`](port502_session::server::Device), for example a

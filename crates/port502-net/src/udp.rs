@@ -78,18 +78,6 @@ impl Datagrams {
     }
 }
 
-/// Whether a datagram is made of whole MBAP frames. One that is not must not be read: a stream that has lost
-/// its place does not find it again.
-pub(crate) fn is_whole(mut datagram: &[u8]) -> bool {
-    while !datagram.is_empty() {
-        match mbap::frame_len(datagram) {
-            Ok(Some(len)) if len <= datagram.len() => datagram = datagram.get(len..).unwrap_or_default(),
-            _ => return false,
-        }
-    }
-    true
-}
-
 impl AsyncRead for Datagrams {
     /// One datagram. An empty one is passed over, for nothing read is the end of a stream.
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -101,7 +89,7 @@ impl AsyncRead for Datagrams {
             let mut datagram = ReadBuf::new(&mut room[..]);
             ready!(socket.poll_recv(cx, &mut datagram))?;
             let bytes = datagram.filled();
-            let readable = *framing != Framing::Mbap || is_whole(bytes);
+            let readable = *framing != Framing::Mbap || mbap::are_frames(bytes);
             if bytes.is_empty() || bytes.len() == DATAGRAM_MAX || bytes.len() > buf.remaining() || !readable {
                 tracing::debug!(bytes = bytes.len(), "dropped a datagram that is not made of whole frames");
                 continue;
@@ -131,27 +119,5 @@ impl AsyncWrite for Datagrams {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn datagrams_are_made_of_whole_frames() {
-        let frame = [0, 1, 0, 0, 0, 3, 1, 3, 2];
-        for (datagram, want) in [
-            (&frame[..], true),
-            (&[frame, frame].concat()[..], true),
-            (&frame[..8], false),
-            (&frame[..5], false),
-            (&[&frame[..], &[0]].concat()[..], false),
-            (&[&frame[..], &frame[..8]].concat()[..], false),
-            (&[0, 1, 0, 0, 0, 1, 1], false),
-            (&[], true),
-        ] {
-            assert_eq!(is_whole(datagram), want, "{datagram:02x?}");
-        }
     }
 }

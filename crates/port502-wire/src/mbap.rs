@@ -91,6 +91,20 @@ pub fn frame_len(header: &[u8]) -> Result<Option<usize>, LengthError> {
     if (2..=254).contains(&length) { Ok(Some(6 + usize::from(length))) } else { Err(LengthError { length }) }
 }
 
+/// Whether a datagram is made of whole frames, at least one. Nothing of one that is not must be read: a stream that has
+/// lost its place does not find it again.
+#[must_use]
+pub fn are_frames(datagram: &[u8]) -> bool {
+    let mut rest = datagram;
+    while !rest.is_empty() {
+        match frame_len(rest) {
+            Ok(Some(len)) if len <= rest.len() => rest = rest.get(len..).unwrap_or_default(),
+            _ => return false,
+        }
+    }
+    !datagram.is_empty()
+}
+
 /// Reads a whole frame; `None` when `adu` is too short for a header and a function code.
 #[inline]
 #[must_use]
@@ -274,5 +288,19 @@ mod tests {
         let mut input: &[u8] = &[1, 1, 3];
         assert_eq!(decoder.next(&mut input), Err(LengthError { length: 1 }));
         assert_eq!(decoder.next(&mut input), Err(LengthError { length: 1 }));
+    }
+
+    #[test]
+    fn datagrams_are_made_of_whole_frames() {
+        let frame = [0, 1, 0, 0, 0, 3, 1, 3, 2];
+        let check = |datagram: &[u8], want| assert_eq!(are_frames(datagram), want, "{datagram:02x?}");
+        check(&frame, true);
+        check(&[frame, frame].concat(), true);
+        check(&frame[..8], false);
+        check(&frame[..5], false);
+        check(&[&frame[..], &[0]].concat(), false);
+        check(&[&frame[..], &frame[..8]].concat(), false);
+        check(&[0, 1, 0, 0, 0, 1, 1], false);
+        check(&[], false);
     }
 }

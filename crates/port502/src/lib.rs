@@ -3,8 +3,7 @@
 //! A [`Client`] is one connection with any number of handles: clone it, share it between tasks, put many
 //! requests in flight. It reconnects by itself, and a late answer is never taken for the next one's. A
 //! [`Server`](server::Server) answers many clients from a [`Device`](server::Device): your own, or a
-//! [`MemoryDevice`](memory::MemoryDevice). Both speak Modbus/TCP today; serial lines, UDP and TLS are named by
-//! [`Target`] and come next.
+//! [`MemoryDevice`](memory::MemoryDevice). Both speak over TCP, TLS, UDP and serial ports; a [`Target`] says which.
 //!
 //! # A client
 //!

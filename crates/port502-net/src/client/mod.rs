@@ -49,14 +49,15 @@ pub struct Options {
     pub retries: u32,
     /// Repeats writes too, though they may have been carried out: only for values that may be written twice.
     pub retry_writes: bool,
-    /// Requests in flight at once, 1 to [`IN_FLIGHT_MAX`]. Many devices can only do 1, the default.
+    /// Requests in flight at once, 1 to [`IN_FLIGHT_MAX`]. Many devices can only do 1, the default. On a line (RTU,
+    /// ASCII) it is always 1.
     pub in_flight: usize,
     /// The pause after the first failed attempt to connect; it doubles with each, and is jittered by half so
     /// that a hundred clients do not come back at the same moment.
     pub backoff: Duration,
     /// The longest pause between attempts.
     pub backoff_max: Duration,
-    /// Refuses answers with another unit id than the one asked.
+    /// Refuses answers with another unit id than the one asked. On a line (RTU, ASCII) they are always passed over.
     pub strict_unit: bool,
     /// Certificates that were read, and TLS sessions to resume: clones of the options share them.
     pub(crate) tls: tls::Connectors,

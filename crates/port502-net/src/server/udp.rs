@@ -24,7 +24,7 @@ use super::line::Line;
 use super::service::{Amiss, Late, Outcome, Service};
 use super::{Event, Options, STOP_MAX, is_allowed, stop_asked};
 use crate::Pdu;
-use crate::udp::{DATAGRAM_MAX, is_whole};
+use crate::udp::DATAGRAM_MAX;
 
 /// Answers that are worked on for all senders together. The number of senders is what somebody chooses who sends.
 const LATE_MAX: usize = 1024;
@@ -106,7 +106,7 @@ impl<S: Service> Served<S> {
 
     /// MBAP frames, one or several.
     async fn take_frames(&mut self, mut datagram: &[u8], peer: SocketAddr) {
-        if datagram.len() == DATAGRAM_MAX || !is_whole(datagram) {
+        if datagram.len() == DATAGRAM_MAX || !mbap::are_frames(datagram) {
             tracing::debug!(%peer, bytes = datagram.len(), "a datagram that is not made of whole frames");
             return;
         }

@@ -7,11 +7,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use port502_capture::{
-    Capture, CaptureError, CloseReason, ConnectionId, Counters, Direction, End, Event, FormatError, Limits,
-    Opening, Reassembler, StreamEvent, StreamEventKind, Timestamp, Unsliced,
+    Capture, CaptureError, CloseReason, ConnectionId, Counters, Datagram, Direction, End, Event, FormatError,
+    Limits, Opening, Reassembler, StreamEvent, StreamEventKind, Timestamp, Unsliced,
 };
 use port502_session::Instant;
 use port502_session::tap::{self, Observation, Skipped, Start, Tap, Transaction};
+
+use port502_wire::mbap;
 
 use crate::failure::Failure;
 
@@ -25,7 +27,7 @@ pub(super) trait Report {
     fn gap(&mut self, _bytes: u64) {}
     /// A packet of IP that cannot be read.
     fn unreadable(&mut self) {}
-    /// A datagram to or from a Modbus port.
+    /// A datagram to or from a Modbus port that is not made of whole frames.
     fn datagram(&mut self) {}
     /// A packet. Times come with it as fine as the capture has them.
     fn packet(&mut self, at: Timestamp);
@@ -56,9 +58,24 @@ struct Watched {
     turned: bool,
 }
 
+/// Conversations in datagrams at once; one more, and the one that has been silent for longest is told as it stands.
+const TALKS_MAX: usize = 4096;
+
+/// Numbers of conversations in datagrams, which are no connections, begin behind all that connections have.
+const TALKS_FROM: u64 = 1 << 32;
+
+/// Two that send each other datagrams.
+struct Talk {
+    watched: Watched,
+    last: Instant,
+}
+
 struct Watch<'r, R> {
     ports: &'r [u16],
     connections: HashMap<ConnectionId, Watched>,
+    /// By client and server.
+    talks: HashMap<(SocketAddr, SocketAddr), Talk>,
+    talks_seen: u64,
     report: &'r mut R,
     /// The first failure to write; nothing is told after it.
     failed: io::Result<()>,
@@ -96,7 +113,14 @@ fn read_from<S: Read>(
 ) -> Result<Outcome, Failure> {
     let served = ports.to_vec();
     let mut streams = Reassembler::new(Limits::default(), move |port| served.contains(&port));
-    let mut watch = Watch { ports, connections: HashMap::new(), report, failed: Ok(()) };
+    let mut watch = Watch {
+        ports,
+        connections: HashMap::new(),
+        talks: HashMap::new(),
+        talks_seen: 0,
+        report,
+        failed: Ok(()),
+    };
     let end = loop {
         match capture.next_record() {
             Ok(Some(record)) => {
@@ -110,6 +134,7 @@ fn read_from<S: Read>(
     };
     // What came before the trouble counts.
     streams.finish(&mut |event| watch.event(&event));
+    watch.finish_talks();
     watch.failed?;
     end.map_err(|error| failure(name, &error))?;
     let cut = match capture.end() {
@@ -137,15 +162,27 @@ fn failure(name: &str, error: &CaptureError) -> Failure {
     Failure::other(format!("{name}: {error}{advice}"))
 }
 
+/// Tells what a tap sees, until that fails.
+fn sink<'r>(
+    connection: &'r Connection,
+    report: &'r mut impl Report,
+    failed: &'r mut io::Result<()>,
+) -> impl FnMut(Observation<'_>) + 'r {
+    move |observation| {
+        if failed.is_ok() {
+            *failed = match &observation {
+                Observation::Transaction(transaction) => report.transaction(connection, transaction),
+                Observation::Skipped(skipped) => report.skipped(connection, skipped),
+            };
+        }
+    }
+}
+
 impl<R: Report> Watch<'_, R> {
     fn event(&mut self, event: &Event<'_>) {
         match event {
             Event::Stream(event) => self.stream(event),
-            Event::Datagram(datagram) => {
-                if datagram.direction.is_some() {
-                    self.report.datagram();
-                }
-            }
+            Event::Datagram(datagram) => self.datagram(datagram),
             // Other protocols beside IP are none of ours.
             Event::NotSliced { why: Unsliced::NotIp { .. }, .. } => {}
             Event::NotSliced { .. } => self.report.unreadable(),
@@ -163,19 +200,13 @@ impl<R: Report> Watch<'_, R> {
             (Direction::ToServer, false) | (Direction::ToClient, true) => tap::Direction::ToServer,
             (Direction::ToClient, false) | (Direction::ToServer, true) => tap::Direction::ToClient,
         };
-        let (report, failed) = (&mut *self.report, &mut self.failed);
-        let mut sink = |observation: Observation<'_>| {
-            if failed.is_ok() {
-                *failed = match &observation {
-                    Observation::Transaction(transaction) => report.transaction(connection, transaction),
-                    Observation::Skipped(skipped) => report.skipped(connection, skipped),
-                };
-            }
-        };
+        let report = &mut *self.report;
+        let mut sink = sink(connection, &mut *report, &mut self.failed);
         match event.kind {
             StreamEventKind::Data(bytes) => tap.observe(direction, bytes, instant(event.at), &mut sink),
             StreamEventKind::Gap { bytes } => {
                 tap.gap(direction, instant(event.at), &mut sink);
+                drop(sink);
                 report.gap(bytes);
             }
             StreamEventKind::Closed { reason } => {
@@ -188,12 +219,57 @@ impl<R: Report> Watch<'_, R> {
                     | CloseReason::Evicted
                     | CloseReason::CaptureEnded => tap.interrupt(instant(event.at), &mut sink),
                 }
+                drop(sink);
                 self.connections.remove(&event.connection);
             }
             StreamEventKind::Opened { .. }
             | StreamEventKind::Conflict { .. }
             | StreamEventKind::Stray { .. } => {}
         }
+    }
+
+    /// Modbus over UDP: what the two say to each other is one conversation, in whole frames.
+    fn datagram(&mut self, datagram: &Datagram<'_>) {
+        let (client, server, direction) = match datagram.direction {
+            Some(Direction::ToServer) => (datagram.source, datagram.destination, tap::Direction::ToServer),
+            Some(Direction::ToClient) => (datagram.destination, datagram.source, tap::Direction::ToClient),
+            None => return,
+        };
+        if datagram.missing != 0 || !mbap::are_frames(datagram.payload) {
+            return self.report.datagram();
+        }
+        let now = instant(datagram.at);
+        if !self.talks.contains_key(&(client, server)) {
+            if self.talks.len() >= TALKS_MAX
+                && let Some(oldest) =
+                    self.talks.iter().min_by_key(|(_, talk)| talk.last).map(|(peers, _)| *peers)
+                && let Some(talk) = self.talks.remove(&oldest)
+            {
+                self.finish_talk(talk);
+            }
+            let names = [client.to_string(), server.to_string()];
+            let connection = Connection { number: TALKS_FROM + self.talks_seen, client, server, names };
+            self.talks_seen += 1;
+            self.report.opened(&connection);
+            // What came before the capture is not known.
+            let watched = Watched { connection, tap: Tap::new(Start::Midway), turned: false };
+            self.talks.insert((client, server), Talk { watched, last: now });
+        }
+        let Some(Talk { watched, last }) = self.talks.get_mut(&(client, server)) else { return };
+        *last = now;
+        let mut sink = sink(&watched.connection, &mut *self.report, &mut self.failed);
+        watched.tap.observe(direction, datagram.payload, now, &mut sink);
+    }
+
+    fn finish_talks(&mut self) {
+        let mut talks: Vec<Talk> = std::mem::take(&mut self.talks).into_values().collect();
+        talks.sort_by_key(|talk| talk.watched.connection.number);
+        talks.into_iter().for_each(|talk| self.finish_talk(talk));
+    }
+
+    fn finish_talk(&mut self, Talk { mut watched, last }: Talk) {
+        let mut sink = sink(&watched.connection, &mut *self.report, &mut self.failed);
+        watched.tap.interrupt(last, &mut sink);
     }
 
     fn open(&mut self, id: ConnectionId, client: SocketAddr, server: SocketAddr, opening: Opening) {

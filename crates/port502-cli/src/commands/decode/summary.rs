@@ -209,7 +209,7 @@ impl Summary {
             (counters.conflicts, "conflicts: bytes that came twice and differ"),
             (counters.strays, "strays: segments outside their stream"),
             (self.unreadable, "packets that could not be read"),
-            (self.datagrams, "UDP datagrams, which are not decoded"),
+            (self.datagrams, "UDP datagrams that are not made of frames"),
         ];
         if rest.iter().any(|(count, _)| *count != 0) {
             writeln!(out, "besides")?;
