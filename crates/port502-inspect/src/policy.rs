@@ -56,6 +56,8 @@ pub struct Conduit {
     pub refusal: Refusal,
     /// How many clients, and how fast they are.
     pub limits: Limits,
+    /// The devices behind it, by name, with their unit ids: whose values it sees.
+    pub devices: Vec<(String, UnitId)>,
     /// The first that fits decides.
     pub rules: Vec<Rule>,
 }
@@ -133,7 +135,7 @@ pub struct Rule {
     /// Where.
     pub places: Places,
     /// What each register that is written may become, by itself, both ends included. A mask write, whose result is
-    /// not known, does not fit.
+    /// not known, does not fit; but it fits a rule that denies.
     pub values: Option<(u16, u16)>,
     /// When; none means always. In the site's time zone.
     pub during: Vec<TimeWindow>,
@@ -194,7 +196,8 @@ pub enum Places {
     Any,
     /// These addresses, with any value; sorted, apart from each other.
     Of(Vec<Range>),
-    /// Values that may be written, whole and within limits; sorted by table and address.
+    /// Values that may be written, whole and within limits; sorted by table and address. In a rule that denies: values
+    /// that may not be, and what cannot be known not to be one of them.
     Values(Vec<Writable>),
 }
 
@@ -396,8 +399,8 @@ impl Conduit {
             rule.clients.fit(client)
                 && rule.units.iter().any(|(first, last)| (*first..=*last).contains(&unit.0))
                 && rule.functions.fit(request)
-                && rule.places.fit(item)
-                && rule.values.is_none_or(|limits| fits_values(limits, item))
+                && rule.places.fit(item, rule.effect)
+                && rule.values.is_none_or(|limits| fits_values(limits, item, rule.effect))
         };
         self.rules.iter().enumerate().find(|(_, rule)| fits(rule)).map(|(at, rule)| (at, rule.effect))
     }
@@ -502,7 +505,7 @@ fn demands(request: &Request<'_>) -> [Option<Demand>; 2] {
 }
 
 /// Whether what is written to an item lies within limits; what is only read does.
-fn fits_values((low, high): (u16, u16), item: Option<Item<'_>>) -> bool {
+fn fits_values((low, high): (u16, u16), item: Option<Item<'_>>, effect: Effect) -> bool {
     let Some(Item { demand, address, request }) = item.filter(|item| item.demand.writes) else { return true };
     let offset = usize::from(address - demand.first);
     let value = match request {
@@ -513,29 +516,33 @@ fn fits_values((low, high): (u16, u16), item: Option<Item<'_>>) -> bool {
         Request::ReadWriteMultipleRegisters { write, .. } => write.values().get(offset),
         _ => None,
     };
-    value.is_some_and(|value| (low..=high).contains(&value))
+    value.map_or(effect == Effect::Deny, |value| (low..=high).contains(&value))
 }
 
 impl Places {
-    fn fit(&self, item: Option<Item<'_>>) -> bool {
+    fn fit(&self, item: Option<Item<'_>>, effect: Effect) -> bool {
         match (self, item) {
             (Places::Any, _) => true,
             (Places::Of(ranges), Some(Item { demand, address, .. })) => ranges
                 .iter()
                 .any(|range| range.table == demand.table && (range.first..=range.last).contains(&address)),
-            (Places::Values(values), Some(item)) => values.iter().any(|value| value.takes(item)),
+            (Places::Values(values), Some(item)) => values.iter().any(|value| value.takes(item, effect)),
             (Places::Of(_) | Places::Values(_), None) => false,
         }
     }
 }
 
 impl Writable {
-    /// Whether the item belongs to this value, and the request writes all of it, within its limits.
-    fn takes(&self, item: Item<'_>) -> bool {
+    /// Whether the item belongs to this value, and the request writes all of it, within its limits. A rule that denies
+    /// takes what may be within them too: a value written in part, or bit by bit, is not known to be another.
+    fn takes(&self, item: Item<'_>, effect: Effect) -> bool {
         let here = item.demand.writes
             && self.table == item.demand.table
             && (self.address..=self.last()).contains(&item.address);
-        here && self.written(item.request).is_some_and(|value| self.limits.contains(value))
+        here && match self.written(item.request) {
+            Some(value) => self.limits.contains(value),
+            None => effect == Effect::Deny,
+        }
     }
 
     /// The value that a request writes here; `None` when it writes only a part of it, or what is none.
@@ -758,6 +765,7 @@ mod tests {
             mode: Mode::Enforce,
             refusal: Refusal::default(),
             limits: Limits::default(),
+            devices: Vec::new(),
             rules,
         }
     }

@@ -99,6 +99,11 @@ fn compile(site: &Site, reads: &Reads, conduit: &site::Conduit) -> Conduit {
         mode: conduit.mode,
         refusal: conduit.refusal,
         limits: conduit.limits,
+        devices: conduit
+            .devices
+            .iter()
+            .map(|device| (site.device(*device).name.clone(), site.device(*device).unit))
+            .collect(),
         rules,
     }
 }
