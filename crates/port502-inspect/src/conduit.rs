@@ -1,0 +1,607 @@
+//! The inspection of one connection: what of its bytes goes on, in either direction.
+//!
+//! ```text
+//!   client ──bytes──► frames ──► strict parser ──► sanity ──► rules ──► new transaction id ──► server
+//!                       │             │              │          │
+//!                     reset      reset, or what      drop,    exception, drop or reset
+//!                                the server owes     busy
+//!
+//!   client ◄─ the client's id ◄── fits the open request ◄── strict parser ◄── frames ◄──bytes── server
+//!                                          │                     │              │
+//!                                        drop                  drop        drop, reset
+//! ```
+//!
+//! [`Inspection`] is about frames: it suits a connection to the server that several clients share, whose owner numbers
+//! transactions itself. [`Inline`] is about bytes: one connection in, one out. Both write what goes on anew from what was
+//! parsed, so that nothing passes that the parser has not read, and give each request a transaction id of their own:
+//! an answer belongs to one request, whatever ids the client uses.
+//!
+//! Protocol sanity is on in every mode. What `alert` lets through is what rules refuse, never bytes that are no request.
+//!
+//! | what comes | what becomes of it |
+//! |---|---|
+//! | a length no frame has, another protocol | reset |
+//! | a request whose structure is wrong: too short, bytes behind its end, byte counts | reset ([`Sanity::malformed`]) |
+//! | a request that is whole, with a quantity, value or address the specification does not allow | the exception it is owed |
+//! | the transaction id of an open request | dropped: an exception would be taken for the first one's answer |
+//! | the same, [`REUSED_AFTER`] later: the client has given the first up | so does the inspection, and judges the second |
+//! | more open requests than [`Sanity::open`] | exception 06 |
+//! | a response that does not fit an open request in id, unit, function, quantity or echo | dropped; the request stays open |
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use port502_session::Instant;
+pub use port502_session::tap::{Direction, REUSED_AFTER};
+use port502_wire::mbap::{self, Decoder, Frame, Received, TransactionId};
+use port502_wire::{ExceptionCode, PduError, Request, Response, UnitId};
+
+use crate::engine::Peer;
+use crate::grants::Grants;
+use crate::judge::Moment;
+use crate::policy::Refusal;
+use crate::state::{Ending, Generation, State};
+use crate::verdict::{Objection, Reason, Verdict};
+
+/// The most that [`Sanity::open`] can be.
+pub const OPEN_MAX: usize = 64;
+
+/// Requests of one connection that were given up and may still be answered. With more, the connection is reset: its
+/// server answers nothing.
+pub const UNANSWERED_MAX: usize = 256;
+
+/// How many transactions that are over are remembered, to know a second answer from one that nobody asked for.
+const RECENT_LEN: usize = 16;
+
+/// The limits of one connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sanity {
+    /// Requests that wait for their answer, at most [`OPEN_MAX`]. The specification lets a client have 16 (Messaging on
+    /// TCP/IP V1.0b, 4.2.1).
+    pub open: usize,
+    /// After this a request is given up, and its answer is late.
+    pub answer_within: Duration,
+    /// From the first byte of a frame to its last.
+    pub frame_within: Duration,
+    /// What becomes of a request whose structure is wrong.
+    pub malformed: Refusal,
+}
+
+impl Default for Sanity {
+    fn default() -> Self {
+        Sanity {
+            open: 16,
+            answer_within: Duration::from_secs(60),
+            frame_within: Duration::from_secs(8),
+            malformed: Refusal::Reset,
+        }
+    }
+}
+
+/// What to do with a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disposition {
+    /// It goes on, under this transaction id.
+    Forward {
+        /// One that nothing open bears.
+        transaction: TransactionId,
+    },
+    /// It is kept back in this way.
+    Refuse(Refusal),
+}
+
+/// What an inspection says of one request.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Judged {
+    /// What to do with it.
+    pub disposition: Disposition,
+    /// What is against it: always when it is kept back, and in alert when it goes on.
+    pub objection: Option<Objection>,
+}
+
+/// Something to be recorded.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Event<'a> {
+    /// Where the bytes were going.
+    pub direction: Direction,
+    /// What became of them.
+    pub outcome: Outcome,
+    /// What is against them.
+    pub objection: Objection,
+    /// The transaction id that their sender gave them.
+    pub transaction: Option<TransactionId>,
+    /// The unit.
+    pub unit: Option<UnitId>,
+    /// The PDU; of a frame of another protocol, all of it; nothing where no frame can be told.
+    pub pdu: &'a [u8],
+}
+
+/// What became of bytes that are recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Outcome {
+    /// They went on all the same.
+    Alerted,
+    /// They were kept back.
+    Refused(Refusal),
+    /// There was nothing to keep back: an answer that did not come.
+    Noted,
+}
+
+impl Outcome {
+    /// The word in reports, stable.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Outcome::Alerted => "alerted",
+            Outcome::Refused(_) => "refused",
+            Outcome::Noted => "noted",
+        }
+    }
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+struct Open {
+    transaction: TransactionId,
+    clients: TransactionId,
+    unit: UnitId,
+    since: Instant,
+    asked: Generation,
+    pdu: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Recent {
+    transaction: TransactionId,
+    answered: bool,
+}
+
+/// One client's connection, frame by frame.
+#[derive(Debug)]
+pub struct Inspection {
+    sanity: Sanity,
+    peer: Peer,
+    grants: Option<Arc<Grants>>,
+    /// The oldest first.
+    open: Vec<Open>,
+    /// Buffers of requests that are over.
+    spare: Vec<Vec<u8>>,
+    last: u16,
+    unanswered: VecDeque<TransactionId>,
+    /// A ring; `recent_next` is the place of the next.
+    recent: [Option<Recent>; RECENT_LEN],
+    recent_next: usize,
+}
+
+impl Inspection {
+    /// Of a connection on which nothing has come yet.
+    #[must_use]
+    pub fn new(sanity: Sanity, peer: Peer) -> Self {
+        Inspection {
+            sanity: Sanity { open: sanity.open.clamp(1, OPEN_MAX), ..sanity },
+            peer,
+            grants: None,
+            open: Vec::new(),
+            spare: Vec::new(),
+            last: 0,
+            unanswered: VecDeque::new(),
+            recent: [None; RECENT_LEN],
+            recent_next: 0,
+        }
+    }
+
+    /// Who the client is.
+    #[must_use]
+    pub const fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// How many requests wait for their answer.
+    #[must_use]
+    pub fn open_requests(&self) -> usize {
+        self.open.len()
+    }
+
+    /// A frame came from the client. The rules are those that `state` has now: when they were replaced, this request is
+    /// the first under the new ones.
+    pub fn request(&mut self, state: &mut State, now: Moment, frame: &Frame<'_>) -> Judged {
+        let request = match Request::parse(frame.pdu) {
+            Ok(request) => request,
+            Err(error) => return refused(self.owed(error), Reason::Malformed(error)),
+        };
+        if let Some(at) = self.open.iter().position(|open| open.clients == frame.transaction) {
+            if self.open.get(at).is_some_and(|open| now.at.since(open.since) < REUSED_AFTER) {
+                return refused(Refusal::Drop, Reason::TransactionReused);
+            }
+            self.give_up(state, now.at, at);
+        }
+        if self.open.len() >= self.sanity.open {
+            // A broadcast on a serial line is never answered: it holds no place that somebody else needs.
+            if let Some(at) = self.open.iter().position(|open| open.unit == UnitId::BROADCAST) {
+                self.give_up(state, now.at, at);
+            }
+        }
+        if self.open.len() >= self.sanity.open {
+            return refused(Refusal::Exception(ExceptionCode::ServerDeviceBusy.code()), Reason::TooManyOpen);
+        }
+        if self.unanswered.len() >= UNANSWERED_MAX {
+            return refused(Refusal::Reset, Reason::TooManyUnanswered);
+        }
+        let grants = match &self.grants {
+            Some(grants) if Arc::ptr_eq(&grants.engine, state.engine()) => grants,
+            _ => self.grants.insert(state.grants(&self.peer)),
+        };
+        let verdict = state.judge(grants, now, self.peer.address, frame.unit, &request);
+        if let Verdict::Refuse { objection, how } = verdict {
+            return Judged { disposition: Disposition::Refuse(how), objection: Some(objection) };
+        }
+        let transaction = self.free_id();
+        let mut pdu = self.spare.pop().unwrap_or_default();
+        pdu.clear();
+        pdu.extend_from_slice(frame.pdu);
+        let asked = state.generation();
+        let (clients, unit, since) = (frame.transaction, frame.unit, now.at);
+        self.open.push(Open { transaction, clients, unit, since, asked, pdu });
+        Judged { disposition: Disposition::Forward { transaction }, objection: verdict.objection().copied() }
+    }
+
+    /// A frame came from the server, under a transaction id that [`request`](Self::request) gave: the client's id, under
+    /// which it goes back.
+    ///
+    /// # Errors
+    /// What is against it. It is dropped; a request that it does not fit stays open, for the answer that does.
+    pub fn response(
+        &mut self,
+        state: &mut State,
+        now: Instant,
+        frame: &Frame<'_>,
+    ) -> Result<TransactionId, Reason> {
+        let id = frame.transaction;
+        let Some(at) = self.open.iter().position(|open| open.transaction == id) else {
+            return Err(self.belongs_to_nothing(id));
+        };
+        let open = self.open.get(at).ok_or(Reason::Unsolicited)?;
+        if open.unit != frame.unit {
+            return Err(Reason::OtherUnit);
+        }
+        let response = Response::parse(frame.pdu).map_err(Reason::MalformedResponse)?;
+        // It was parsed when it came.
+        let request = Request::parse(&open.pdu).map_err(Reason::Malformed)?;
+        response.answers(&request).map_err(Reason::Mismatch)?;
+        state.ended(now, open.unit, &request, open.asked, Ending::Answered(&response));
+        let open = self.open.remove(at);
+        self.remember(id, true);
+        self.spare.push(open.pdu);
+        Ok(open.clients)
+    }
+
+    /// When to look at [`handle_timeout`](Self::handle_timeout); `None` while nothing is open.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.open.first().map(|open| open.since + self.sanity.answer_within)
+    }
+
+    /// Gives up what has waited for too long, and tells it. A broadcast is not told: on a serial line nobody answers it.
+    pub fn handle_timeout(&mut self, state: &mut State, now: Instant, sink: &mut impl FnMut(Event<'_>)) {
+        while self.poll_timeout().is_some_and(|at| at <= now) {
+            if let Some(open) = self.open.first().filter(|open| open.unit != UnitId::BROADCAST) {
+                sink(Event {
+                    direction: Direction::ToServer,
+                    outcome: Outcome::Noted,
+                    objection: Objection::of(Reason::Unanswered),
+                    transaction: Some(open.clients),
+                    unit: Some(open.unit),
+                    pdu: &open.pdu,
+                });
+            }
+            self.give_up(state, now, 0);
+        }
+    }
+
+    /// The connection to the client or to the server has ended: nothing that is open will be answered. To be called once,
+    /// however it ends, as values stay uncertain for as long as a write of them is open.
+    pub fn close(&mut self, state: &mut State, now: Instant) {
+        while !self.open.is_empty() {
+            self.give_up(state, now, 0);
+        }
+    }
+
+    /// What a request that is none is owed. When it is whole and only asks for what cannot be, a poller that asks for
+    /// it goes on polling; bytes that are no request at all come from nobody who means well.
+    fn owed(&self, error: PduError) -> Refusal {
+        match error {
+            PduError::Quantity { .. }
+            | PduError::Value { .. }
+            | PduError::Address { .. }
+            | PduError::FileReference { .. } => Refusal::Exception(error.exception().code()),
+            PduError::Empty
+            | PduError::Function { .. }
+            | PduError::TooLong { .. }
+            | PduError::Truncated { .. }
+            | PduError::Trailing { .. }
+            | PduError::ByteCount { .. } => self.sanity.malformed,
+        }
+    }
+
+    fn give_up(&mut self, state: &mut State, now: Instant, at: usize) {
+        if at >= self.open.len() {
+            return;
+        }
+        let open = self.open.remove(at);
+        if let Ok(request) = Request::parse(&open.pdu) {
+            state.ended(now, open.unit, &request, open.asked, Ending::Unanswered);
+        }
+        if open.unit != UnitId::BROADCAST {
+            self.unanswered.push_back(open.transaction);
+        }
+        self.remember(open.transaction, false);
+        self.spare.push(open.pdu);
+    }
+
+    fn belongs_to_nothing(&mut self, id: TransactionId) -> Reason {
+        let waited_for = self.unanswered.iter().position(|unanswered| *unanswered == id);
+        if let Some(at) = waited_for {
+            self.unanswered.remove(at);
+        }
+        let recent = self.recent.iter_mut().flatten().find(|recent| recent.transaction == id);
+        let was_answered = recent.is_some_and(|recent| core::mem::replace(&mut recent.answered, true));
+        match (waited_for, was_answered) {
+            (_, true) => Reason::Duplicate,
+            (Some(_), false) => Reason::Late,
+            // A broadcast that somebody answered all the same is late too, while it is remembered.
+            (None, false) if self.recent.iter().flatten().any(|recent| recent.transaction == id) => {
+                Reason::Late
+            }
+            (None, false) => Reason::Unsolicited,
+        }
+    }
+
+    fn remember(&mut self, transaction: TransactionId, answered: bool) {
+        if let Some(place) = self.recent.get_mut(self.recent_next) {
+            *place = Some(Recent { transaction, answered });
+        }
+        self.recent_next = (self.recent_next + 1) % RECENT_LEN;
+    }
+
+    /// The next id that nothing open and nothing given up bears. Fewer are taken than there are.
+    fn free_id(&mut self) -> TransactionId {
+        loop {
+            self.last = self.last.wrapping_add(1);
+            let id = TransactionId(self.last);
+            if !self.unanswered.contains(&id) && !self.open.iter().any(|open| open.transaction == id) {
+                return id;
+            }
+        }
+    }
+}
+
+fn refused(how: Refusal, reason: Reason) -> Judged {
+    Judged { disposition: Disposition::Refuse(how), objection: Some(Objection::of(reason)) }
+}
+
+/// Bytes on their way out. The caller takes them off the front; while it does not, it reads nothing more. What one
+/// call adds is no more than nine bytes for each eight that came in.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Output {
+    /// Requests.
+    pub to_server: Vec<u8>,
+    /// Answers, and exceptions of the inspection itself.
+    pub to_client: Vec<u8>,
+}
+
+/// Whether a connection goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Flow {
+    /// It does.
+    Open,
+    /// Both sides have to be reset, without what [`Output`] still holds. Every further call says the same.
+    Reset,
+}
+
+/// One connection in and one out, as bytes.
+#[derive(Debug)]
+pub struct Inline {
+    inspection: Inspection,
+    from_client: Half,
+    from_server: Half,
+    ended: bool,
+}
+
+/// Bytes of one direction.
+#[derive(Debug, Default)]
+struct Half {
+    decoder: Decoder,
+    began: Option<Instant>,
+}
+
+impl Half {
+    fn heard(&mut self, now: Instant) {
+        self.began = if self.decoder.is_midway() { self.began.or(Some(now)) } else { None };
+    }
+}
+
+impl Inline {
+    /// Of two fresh connections.
+    #[must_use]
+    pub fn new(sanity: Sanity, peer: Peer) -> Self {
+        Inline {
+            inspection: Inspection::new(sanity, peer),
+            from_client: Half::default(),
+            from_server: Half::default(),
+            ended: false,
+        }
+    }
+
+    /// What is behind it.
+    #[must_use]
+    pub const fn inspection(&self) -> &Inspection {
+        &self.inspection
+    }
+
+    /// Bytes came from the client.
+    pub fn from_client(
+        &mut self,
+        state: &mut State,
+        now: Moment,
+        mut input: &[u8],
+        output: &mut Output,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Flow {
+        let direction = Direction::ToServer;
+        if self.ended {
+            return Flow::Reset;
+        }
+        loop {
+            let frame = match self.from_client.decoder.next(&mut input) {
+                Ok(None) => break,
+                Ok(Some(Received::Frame(frame))) => frame,
+                Ok(Some(Received::Foreign { protocol, adu })) => {
+                    sink(nothing(direction, Refusal::Reset, Reason::ProtocolId { protocol }, adu));
+                    return self.reset(state, now.at);
+                }
+                Err(error) => {
+                    let reason = Reason::FrameLength { length: error.length };
+                    sink(nothing(direction, Refusal::Reset, reason, &[]));
+                    return self.reset(state, now.at);
+                }
+            };
+            self.from_client.began = None;
+            let Judged { disposition, objection } = self.inspection.request(state, now, &frame);
+            let outcome = match disposition {
+                Disposition::Forward { transaction } => {
+                    put(&mut output.to_server, transaction, &frame);
+                    Outcome::Alerted
+                }
+                Disposition::Refuse(how) => Outcome::Refused(how),
+            };
+            if let Some(objection) = objection {
+                sink(of_frame(direction, outcome, objection, &frame));
+            }
+            match disposition {
+                Disposition::Refuse(Refusal::Reset) => return self.reset(state, now.at),
+                Disposition::Refuse(Refusal::Exception(code)) => {
+                    let function = frame.pdu.first().copied().unwrap_or_default() | 0x80;
+                    let pdu: &[u8] = &[function, code];
+                    put(&mut output.to_client, frame.transaction, &Frame { pdu, ..frame });
+                }
+                Disposition::Refuse(Refusal::Drop) | Disposition::Forward { .. } => {}
+            }
+        }
+        self.from_client.heard(now.at);
+        Flow::Open
+    }
+
+    /// Bytes came from the server.
+    pub fn from_server(
+        &mut self,
+        state: &mut State,
+        now: Moment,
+        mut input: &[u8],
+        output: &mut Output,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Flow {
+        let direction = Direction::ToClient;
+        if self.ended {
+            return Flow::Reset;
+        }
+        loop {
+            let frame = match self.from_server.decoder.next(&mut input) {
+                Ok(None) => break,
+                Ok(Some(Received::Frame(frame))) => frame,
+                Ok(Some(Received::Foreign { protocol, adu })) => {
+                    sink(nothing(direction, Refusal::Drop, Reason::ProtocolId { protocol }, adu));
+                    continue;
+                }
+                Err(error) => {
+                    let reason = Reason::FrameLength { length: error.length };
+                    sink(nothing(direction, Refusal::Reset, reason, &[]));
+                    return self.reset(state, now.at);
+                }
+            };
+            self.from_server.began = None;
+            match self.inspection.response(state, now.at, &frame) {
+                Ok(transaction) => put(&mut output.to_client, transaction, &frame),
+                Err(reason) => {
+                    let outcome = Outcome::Refused(Refusal::Drop);
+                    sink(of_frame(direction, outcome, Objection::of(reason), &frame));
+                }
+            }
+        }
+        self.from_server.heard(now.at);
+        Flow::Open
+    }
+
+    /// When to look at [`handle_timeout`](Self::handle_timeout), should nothing come until then.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let halves = [self.from_client.began, self.from_server.began].into_iter().flatten();
+        let halves = halves.map(|began| began + self.inspection.sanity.frame_within);
+        halves.chain(self.inspection.poll_timeout()).min()
+    }
+
+    /// Looks at what has taken too long: half a frame resets the connection, a request without an answer is given up.
+    pub fn handle_timeout(
+        &mut self,
+        state: &mut State,
+        now: Instant,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Flow {
+        if self.ended {
+            return Flow::Reset;
+        }
+        self.inspection.handle_timeout(state, now, sink);
+        let within = self.inspection.sanity.frame_within;
+        let halves =
+            [(Direction::ToServer, self.from_client.began), (Direction::ToClient, self.from_server.began)];
+        for (direction, began) in halves {
+            if began.is_some_and(|began| began + within <= now) {
+                sink(nothing(direction, Refusal::Reset, Reason::HalfFrame, &[]));
+                return self.reset(state, now);
+            }
+        }
+        Flow::Open
+    }
+
+    /// As [`Inspection::close`].
+    pub fn close(&mut self, state: &mut State, now: Instant) {
+        let _ = self.reset(state, now);
+    }
+
+    fn reset(&mut self, state: &mut State, now: Instant) -> Flow {
+        self.ended = true;
+        self.inspection.close(state, now);
+        Flow::Reset
+    }
+}
+
+/// Writes a frame anew.
+fn put(out: &mut Vec<u8>, transaction: TransactionId, frame: &Frame<'_>) {
+    out.extend_from_slice(&mbap::header(transaction, frame.unit, frame.pdu.len()));
+    out.extend_from_slice(frame.pdu);
+}
+
+fn of_frame<'f>(
+    direction: Direction,
+    outcome: Outcome,
+    objection: Objection,
+    frame: &Frame<'f>,
+) -> Event<'f> {
+    Event {
+        direction,
+        outcome,
+        objection,
+        transaction: Some(frame.transaction),
+        unit: Some(frame.unit),
+        pdu: frame.pdu,
+    }
+}
+
+/// Bytes that are no frame of Modbus.
+fn nothing(direction: Direction, how: Refusal, reason: Reason, bytes: &[u8]) -> Event<'_> {
+    let bytes = bytes.get(..bytes.len().min(mbap::ADU_MAX)).unwrap_or_default();
+    let (outcome, objection) = (Outcome::Refused(how), Objection::of(reason));
+    Event { direction, outcome, objection, transaction: None, unit: None, pdu: bytes }
+}

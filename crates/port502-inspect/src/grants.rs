@@ -1,0 +1,528 @@
+//! What one client may do, as tables to look up.
+//!
+//! ```text
+//!   unit ──────► one of few classes ─┐
+//!                                    ├─► sheet ─► table ─► pieces of the addresses ─► the rules that can be about it
+//!   function ──► one of few classes ─┘                     (binary search)            (mostly one)
+//! ```
+//!
+//! Units that the same rules are for are one class, and so are functions. Each piece of a table's addresses has the
+//! rules that can be about it, in their order, and none behind the first that fits whatever comes.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use port502_wire::{FunctionCode, Request, Table, UnitId};
+
+use crate::engine::{Compiled, Engine, Spots};
+use crate::policy::{Effect, Functions};
+use crate::verdict::Reason;
+
+/// The most rules that can be about one item, each of them depending on hours or on the value that is written; so the
+/// cost of a request has a bound. A client for whom there are more is refused everything, with
+/// [`Reason::TooComplex`](crate::verdict::Reason::TooComplex).
+pub const CANDIDATES_MAX: usize = 64;
+
+/// The most places of rules in the tables of one client: as above.
+pub const PLACES_MAX: usize = 1 << 21;
+
+/// The most comparisons that making the tables may take: as above.
+pub const EFFORT_MAX: usize = 1 << 25;
+
+/// What one client may do: an engine's rules without those that are for others.
+#[derive(Debug)]
+pub struct Grants {
+    pub(crate) engine: Arc<Engine>,
+    /// Which kinds of clients it is.
+    pub(crate) fitting: Vec<u64>,
+    tables: Result<Tables, Reason>,
+}
+
+#[derive(Debug)]
+struct Tables {
+    /// The class of each unit; 0 are those that no rule is for.
+    units: [u16; 256],
+    functions: FunctionClasses,
+    /// By class of unit and class of function: the sheet's place in `sheets`, and [`NOTHING`] where no rule is.
+    cells: Vec<u32>,
+    sheets: Vec<Sheet>,
+    candidates: Vec<Candidate>,
+    /// Units for which a rule allows something.
+    allowed_units: Vec<bool>,
+}
+
+const NOTHING: u32 = u32::MAX;
+const TABLES: usize = Table::ALL.len();
+
+/// Which functions are the same to the rules.
+#[derive(Debug)]
+struct FunctionClasses {
+    /// By code, for sub-functions that no rule names.
+    codes: [u16; 128],
+    /// Sorted.
+    subs: Vec<(u8, u16, u16)>,
+    count: usize,
+}
+
+/// The rules for one class of units and one of functions.
+#[derive(Debug, Default)]
+struct Sheet {
+    tables: [Pieces; TABLES],
+    /// For requests that name no item.
+    bare: List,
+    /// Whether one of the rules allows.
+    allows: bool,
+}
+
+/// All addresses of a table, in pieces: each begins at its `first` and ends where the next begins.
+#[derive(Debug, Default)]
+struct Pieces {
+    firsts: Vec<u16>,
+    lists: Vec<List>,
+}
+
+/// Where in [`Tables::candidates`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct List {
+    from: u32,
+    len: u32,
+}
+
+/// A rule that can be about an item.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Candidate {
+    rule: u32,
+    tag: u32,
+}
+
+impl Candidate {
+    const NO_TAG: u32 = u32::MAX;
+
+    pub(crate) const fn rule(self) -> usize {
+        self.rule as usize
+    }
+
+    /// The value that has to be written; `None` where the item is enough.
+    pub(crate) const fn tag(self) -> Option<usize> {
+        if self.tag == Self::NO_TAG { None } else { Some(self.tag as usize) }
+    }
+}
+
+/// The sheet for one request.
+#[derive(Clone, Copy)]
+pub(crate) struct Found<'g> {
+    tables: &'g Tables,
+    sheet: &'g Sheet,
+}
+
+/// Pieces of a run of addresses, from the first on.
+pub(crate) struct Run<'g> {
+    found: Found<'g>,
+    pieces: &'g Pieces,
+    at: usize,
+    next: u16,
+    last: u16,
+    ended: bool,
+}
+
+impl Grants {
+    pub(crate) fn new(engine: &Arc<Engine>, fitting: Vec<u64>) -> Self {
+        let fits =
+            |clients: usize| fitting.get(clients / 64).is_some_and(|word| word >> (clients % 64) & 1 == 1);
+        let rules = engine.rules.iter().enumerate().filter(|(_, rule)| fits(rule.clients));
+        let tables = Maker::default().make(engine, rules);
+        Grants { engine: Arc::clone(engine), fitting, tables }
+    }
+
+    /// Why nothing of this client can pass, whatever it asks for; `None` when something may.
+    #[must_use]
+    pub fn hopeless(&self) -> Option<Reason> {
+        match &self.tables {
+            Err(reason) => Some(*reason),
+            Ok(tables) => (!tables.allowed_units.contains(&true)).then_some(Reason::Client),
+        }
+    }
+
+    /// Where the rules for a request are; `None` when there is none.
+    #[inline]
+    pub(crate) fn find(&self, unit: UnitId, request: &Request<'_>) -> Option<Found<'_>> {
+        let tables = self.tables.as_ref().ok()?;
+        let unit = tables.units.get(usize::from(unit.0)).copied().unwrap_or(0);
+        let function = tables.functions.of(request);
+        let cell = usize::from(unit) * tables.functions.count + usize::from(function);
+        let sheet = tables.cells.get(cell).and_then(|at| tables.sheets.get(*at as usize))?;
+        Some(Found { tables, sheet })
+    }
+
+    /// Which condition of all rules that allow does not hold first, for a request that none fits.
+    #[cold]
+    pub(crate) fn lacking(&self, unit: UnitId, request: &Request<'_>) -> Reason {
+        let tables = match &self.tables {
+            Err(reason) => return *reason,
+            Ok(tables) => tables,
+        };
+        match self.find(unit, request) {
+            Some(found) if found.sheet.allows => Reason::Address,
+            _ if tables.allowed_units.get(usize::from(unit.0)) == Some(&true) => Reason::Function,
+            _ if tables.allowed_units.contains(&true) => Reason::Unit,
+            _ => Reason::Client,
+        }
+    }
+}
+
+/// The sub-function of 08 and the MEI type of 43, of a request.
+pub(crate) fn sub_function(request: &Request<'_>) -> Option<u16> {
+    match request {
+        Request::Diagnostics { sub_function, .. } => Some(sub_function.0),
+        Request::ReadDeviceIdentification { .. } => Some(14),
+        Request::EncapsulatedInterface { mei, .. } => Some(u16::from(*mei)),
+        _ => None,
+    }
+}
+
+impl FunctionClasses {
+    #[inline]
+    fn of(&self, request: &Request<'_>) -> u16 {
+        let function = request.function();
+        if let Some(sub) = sub_function(request)
+            && let Ok(at) = self.subs.binary_search_by_key(&(function.0, sub), |(code, sub, _)| (*code, *sub))
+        {
+            return self.subs.get(at).map_or(0, |(.., class)| *class);
+        }
+        self.codes.get(usize::from(function.0)).copied().unwrap_or(0)
+    }
+}
+
+impl<'g> Found<'g> {
+    /// The rules for what names no item.
+    pub(crate) fn bare(self) -> &'g [Candidate] {
+        self.candidates(self.sheet.bare)
+    }
+
+    fn candidates(self, list: List) -> &'g [Candidate] {
+        let (from, len) = (list.from as usize, list.len as usize);
+        self.tables.candidates.get(from..from + len).unwrap_or_default()
+    }
+
+    /// The rules for the items from `first` to `last`.
+    #[inline]
+    pub(crate) fn run(self, table: Table, first: u16, last: u16) -> Run<'g> {
+        let [coils, discrete_inputs, input_registers, holding_registers] = &self.sheet.tables;
+        let pieces = match table {
+            Table::Coils => coils,
+            Table::DiscreteInputs => discrete_inputs,
+            Table::InputRegisters => input_registers,
+            Table::HoldingRegisters => holding_registers,
+        };
+        let at = pieces.firsts.partition_point(|piece| *piece <= first).saturating_sub(1);
+        Run { found: self, pieces, at, next: first, last, ended: false }
+    }
+}
+
+impl<'g> Iterator for Run<'g> {
+    /// The first and the last item of the piece, and its rules.
+    type Item = (u16, u16, &'g [Candidate]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let first = self.next;
+        let list = self.pieces.lists.get(self.at).copied().unwrap_or_default();
+        self.at += 1;
+        match self.pieces.firsts.get(self.at) {
+            Some(next) if *next <= self.last => {
+                self.next = *next;
+                Some((first, next.saturating_sub(1), self.found.candidates(list)))
+            }
+            _ => {
+                self.ended = true;
+                Some((first, self.last, self.found.candidates(list)))
+            }
+        }
+    }
+}
+
+/// A place's rules are kept once, however many pieces have them one after the other.
+#[derive(Default)]
+struct Maker {
+    candidates: Vec<Candidate>,
+    sheets: Vec<Sheet>,
+    effort: usize,
+}
+
+type Rules<'e> = Vec<(u32, &'e Compiled)>;
+
+impl Maker {
+    fn make<'e>(
+        mut self,
+        engine: &'e Engine,
+        rules: impl Iterator<Item = (usize, &'e Compiled)>,
+    ) -> Result<Tables, Reason> {
+        let rules: Rules<'e> =
+            rules.map(|(at, rule)| (u32::try_from(at).unwrap_or(u32::MAX), rule)).collect();
+        let functions = FunctionClasses::classify(&rules, &mut self.effort)?;
+        let mut by_unit: Vec<Vec<u32>> = alloc::vec![Vec::new(); 256];
+        let mut allowed_units = alloc::vec![false; 256];
+        for (at, (_, rule)) in (0_u32..).zip(&rules) {
+            for unit in rule_units(rule) {
+                self.spend(1)?;
+                if let Some(of_unit) = by_unit.get_mut(usize::from(unit)) {
+                    of_unit.push(at);
+                }
+                if let (Some(allowed), Effect::Allow) =
+                    (allowed_units.get_mut(usize::from(unit)), rule.effect)
+                {
+                    *allowed = true;
+                }
+            }
+        }
+        let mut classes: BTreeMap<&[u32], u16> = BTreeMap::new();
+        let nobody: &[u32] = &[];
+        classes.insert(nobody, 0);
+        let mut units = [0_u16; 256];
+        let mut cells = alloc::vec![NOTHING; functions.count];
+        let mut seen: BTreeMap<Vec<u32>, u32> = BTreeMap::new();
+        for (unit, of_unit) in units.iter_mut().zip(&by_unit) {
+            if let Some(class) = classes.get(of_unit.as_slice()) {
+                *unit = *class;
+                continue;
+            }
+            *unit = u16::try_from(classes.len()).unwrap_or(0);
+            classes.insert(of_unit, *unit);
+            for representative in functions.representatives() {
+                self.spend(of_unit.len())?;
+                let of_cell: Vec<u32> = of_unit
+                    .iter()
+                    .copied()
+                    .filter(|at| rules.get(*at as usize).is_some_and(|(_, rule)| has(rule, representative)))
+                    .collect();
+                let sheet = match (of_cell.is_empty(), seen.get(&of_cell)) {
+                    (true, _) => NOTHING,
+                    (false, Some(sheet)) => *sheet,
+                    (false, None) => {
+                        let sheet = u32::try_from(self.sheets.len()).unwrap_or(NOTHING);
+                        let of_sheet: Rules<'e> =
+                            of_cell.iter().filter_map(|at| rules.get(*at as usize)).copied().collect();
+                        let made = self.sheet(engine, &of_sheet)?;
+                        self.sheets.push(made);
+                        seen.insert(of_cell, sheet);
+                        sheet
+                    }
+                };
+                cells.push(sheet);
+            }
+        }
+        Ok(Tables {
+            units,
+            functions: functions.classes,
+            cells,
+            sheets: self.sheets,
+            candidates: self.candidates,
+            allowed_units,
+        })
+    }
+
+    fn spend(&mut self, effort: usize) -> Result<(), Reason> {
+        self.effort += effort;
+        if self.effort > EFFORT_MAX { Err(Reason::TooComplex) } else { Ok(()) }
+    }
+
+    fn sheet(&mut self, engine: &Engine, rules: &Rules<'_>) -> Result<Sheet, Reason> {
+        // What begins and ends where, by table; 65536 is behind the last address.
+        let mut edges: [Vec<(u32, bool, Candidate)>; TABLES] = Default::default();
+        let mut add = |table: Table, first: u16, last: u16, candidate| {
+            let at = Table::ALL.iter().position(|t| *t == table).unwrap_or_default();
+            if let Some(edges) = edges.get_mut(at) {
+                edges.push((first.into(), true, candidate));
+                edges.push((u32::from(last) + 1, false, candidate));
+            }
+        };
+        let mut bare = Vec::new();
+        for (number, rule) in rules {
+            let here = |tag| Candidate { rule: *number, tag };
+            match &rule.spots {
+                Spots::Any => {
+                    bare.push(here(Candidate::NO_TAG));
+                    Table::ALL.iter().for_each(|table| add(*table, 0, u16::MAX, here(Candidate::NO_TAG)));
+                }
+                Spots::Of(ranges) => {
+                    for range in ranges {
+                        add(range.table, range.first, range.last, here(Candidate::NO_TAG));
+                    }
+                }
+                Spots::Tags(tags) => {
+                    for (at, tag) in tags.clone().zip(engine.tags.get(tags.clone()).unwrap_or_default()) {
+                        let at = u32::try_from(at).unwrap_or(Candidate::NO_TAG);
+                        add(tag.writable.table, tag.writable.address, tag.writable.last(), here(at));
+                    }
+                }
+            }
+        }
+        let allows = rules.iter().any(|(_, rule)| rule.effect == Effect::Allow);
+        let mut sheet = Sheet { bare: self.list(engine, bare.iter())?, allows, ..Sheet::default() };
+        for (pieces, edges) in sheet.tables.iter_mut().zip(edges) {
+            *pieces = self.pieces(engine, edges)?;
+        }
+        Ok(sheet)
+    }
+
+    fn pieces(&mut self, engine: &Engine, mut edges: Vec<(u32, bool, Candidate)>) -> Result<Pieces, Reason> {
+        edges.sort_unstable();
+        let mut pieces = Pieces { firsts: alloc::vec![0], lists: alloc::vec![List::default()] };
+        // The same range may be in a rule twice.
+        let mut here: BTreeMap<Candidate, u32> = BTreeMap::new();
+        let mut edges = edges.into_iter().peekable();
+        while let Some((address, begins, candidate)) = edges.next() {
+            self.spend(1)?;
+            if begins {
+                *here.entry(candidate).or_default() += 1;
+            } else if let Some(times) = here.get_mut(&candidate) {
+                *times -= 1;
+                if *times == 0 {
+                    here.remove(&candidate);
+                }
+            }
+            if edges.peek().is_some_and(|(next, ..)| *next == address) {
+                continue;
+            }
+            let Ok(first) = u16::try_from(address) else { continue };
+            let list = self.list(engine, here.keys())?;
+            match (pieces.firsts.last_mut(), pieces.lists.last_mut()) {
+                (_, Some(last)) if self.same(*last, list) => self.candidates.truncate(list.from as usize),
+                (Some(0), Some(last)) if first == 0 => *last = list,
+                _ => {
+                    pieces.firsts.push(first);
+                    pieces.lists.push(list);
+                }
+            }
+        }
+        Ok(pieces)
+    }
+
+    fn same(&self, a: List, b: List) -> bool {
+        let slice = |list: List| self.candidates.get(list.from as usize..(list.from + list.len) as usize);
+        slice(a) == slice(b)
+    }
+
+    /// Keeps candidates up to the first that fits whatever comes.
+    fn list<'c>(
+        &mut self,
+        engine: &Engine,
+        candidates: impl Iterator<Item = &'c Candidate>,
+    ) -> Result<List, Reason> {
+        let from = self.candidates.len();
+        for candidate in candidates {
+            self.spend(1)?;
+            if self.candidates.len() - from == CANDIDATES_MAX || self.candidates.len() == PLACES_MAX {
+                return Err(Reason::TooComplex);
+            }
+            self.candidates.push(*candidate);
+            let always = |rule: &Compiled| rule.hours.is_none() && rule.values.is_none();
+            if candidate.tag().is_none() && engine.rules.get(candidate.rule()).is_some_and(always) {
+                break;
+            }
+        }
+        let number = |n: usize| u32::try_from(n).unwrap_or_default();
+        Ok(List { from: number(from), len: number(self.candidates.len() - from) })
+    }
+}
+
+/// Each unit of a rule but once.
+fn rule_units(rule: &Compiled) -> impl Iterator<Item = u8> {
+    let mut units = [false; 256];
+    for (first, last) in &rule.units {
+        if let Some(range) = units.get_mut(usize::from(*first)..=usize::from(*last)) {
+            range.fill(true);
+        }
+    }
+    (0..=u8::MAX).zip(units).filter(|(_, there)| *there).map(|(unit, _)| unit)
+}
+
+/// Whether a rule is for a function, with a sub-function or with one that no rule names.
+fn has(rule: &Compiled, (function, sub): (u8, Option<u16>)) -> bool {
+    match &rule.functions {
+        Functions::Any => true,
+        Functions::Of(all) => all.iter().any(|operation| {
+            operation.function.0 == function && (operation.sub.is_none() || operation.sub == sub)
+        }),
+    }
+}
+
+/// The classes, and a function that stands for each.
+struct Classified {
+    classes: FunctionClasses,
+    count: usize,
+    stand_for: Vec<(u8, Option<u16>)>,
+}
+
+impl Classified {
+    fn representatives(&self) -> impl Iterator<Item = (u8, Option<u16>)> + use<> {
+        self.stand_for.clone().into_iter()
+    }
+}
+
+impl FunctionClasses {
+    fn classify(rules: &Rules<'_>, effort: &mut usize) -> Result<Classified, Reason> {
+        let mut subs: BTreeSet<(u8, u16)> = BTreeSet::new();
+        for (_, rule) in rules {
+            if let Functions::Of(all) = &rule.functions {
+                let named = all.iter().filter_map(|operation| Some((operation.function.0, operation.sub?)));
+                // Of other functions a sub-function is never told.
+                let known = [FunctionCode::DIAGNOSTICS, FunctionCode::ENCAPSULATED_INTERFACE_TRANSPORT];
+                subs.extend(named.filter(|(function, _)| known.contains(&FunctionCode(*function))));
+            }
+        }
+        // The rules that are for each code with a sub-function that no rule names, and behind those for each that one does.
+        let subs: Vec<(u8, u16)> = subs.into_iter().collect();
+        let mut lists: Vec<Vec<u32>> = alloc::vec![Vec::new(); 128 + subs.len()];
+        let mut add = |at: usize, number: u32| {
+            *effort += 1;
+            if let Some(list) = lists.get_mut(at).filter(|list| list.last() != Some(&number)) {
+                list.push(number);
+            }
+            if *effort > EFFORT_MAX { Err(Reason::TooComplex) } else { Ok(()) }
+        };
+        for (number, rule) in rules {
+            match &rule.functions {
+                Functions::Any => (0..128 + subs.len()).try_for_each(|at| add(at, *number))?,
+                Functions::Of(all) => {
+                    for operation in all.iter().filter(|operation| operation.function.0 < 128) {
+                        if operation.sub.is_none() {
+                            add(usize::from(operation.function.0), *number)?;
+                        }
+                        for (at, (function, sub)) in subs.iter().enumerate() {
+                            if *function == operation.function.0
+                                && operation.sub.is_none_or(|only| only == *sub)
+                            {
+                                add(128 + at, *number)?;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let mut classes: BTreeMap<&[u32], u16> = BTreeMap::new();
+        let mut stand_for = Vec::new();
+        let mut class = |at: usize, function: u8, sub: Option<u16>| {
+            let list = lists.get(at).map(Vec::as_slice).unwrap_or_default();
+            let next = u16::try_from(classes.len()).unwrap_or(0);
+            *classes.entry(list).or_insert_with(|| {
+                stand_for.push((function, sub));
+                next
+            })
+        };
+        let mut codes = [0; 128];
+        for (function, code) in (0..).zip(&mut codes) {
+            *code = class(usize::from(function), function, None);
+        }
+        let with_class = |(at, (function, sub)): (usize, &(u8, u16))| {
+            (*function, *sub, class(128 + at, *function, Some(*sub)))
+        };
+        let of_subs = subs.iter().enumerate().map(with_class).collect();
+        let count = stand_for.len();
+        Ok(Classified { classes: FunctionClasses { codes, subs: of_subs, count }, count, stand_for })
+    }
+}
