@@ -6,7 +6,8 @@
 //! - [`engine`][], [`grants`][], [`state`][]: a conduit's rules compiled once, what one client may do, and what has to be
 //!   remembered to judge its requests;
 //! - [`conduit`][]: the inspection of one connection, which forwards what was parsed, fits and may pass;
-//! - [`verdict`][]: what judging comes to, with its reason.
+//! - [`verdict`][]: what judging comes to, with its reason;
+//! - [`evidence`][], [`suppress`][]: what is recorded of that, how it is written, and how a flood of it stays bounded.
 //!
 //! A site file is compiled into these (`port502-site`); a guard judges by the policy, and detection compares with the
 //! baseline. Neither needs a socket or a clock.
@@ -20,6 +21,7 @@ extern crate std;
 pub mod baseline;
 pub mod conduit;
 pub mod engine;
+pub mod evidence;
 pub mod grants;
 mod hours;
 mod judge;
@@ -27,6 +29,7 @@ pub mod network;
 pub mod policy;
 mod rate;
 pub mod state;
+pub mod suppress;
 pub mod verdict;
 
 pub use conduit::{Inline, Inspection};

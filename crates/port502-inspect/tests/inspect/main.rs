@@ -15,3 +15,4 @@ mod reference;
 mod remembered;
 mod streams;
 mod table;
+mod written;
