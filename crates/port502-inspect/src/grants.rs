@@ -25,10 +25,10 @@ use crate::verdict::Reason;
 pub const CANDIDATES_MAX: usize = 64;
 
 /// The most places of rules in the tables of one client: as above.
-pub const PLACES_MAX: usize = 1 << 21;
+pub const PLACES_MAX: usize = 2_097_152;
 
 /// The most comparisons that making the tables may take: as above.
-pub const EFFORT_MAX: usize = 1 << 25;
+pub const EFFORT_MAX: usize = 33_554_432;
 
 /// What one client may do: an engine's rules without those that are for others.
 #[derive(Debug)]
