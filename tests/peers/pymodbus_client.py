@@ -1,7 +1,9 @@
 """pymodbus as a client of our server: every function its client offers, each answer checked.
 
-    pymodbus_client.py HOST PORT [LINK]        LINK: tcp, udp, rtu+tcp
+    pymodbus_client.py HOST PORT [LINK]        LINK: tcp, udp, rtu+tcp, tls
     pymodbus_client.py DEVICE 0 rtu|ascii      a serial port
+
+For tls PORT502_PKI names a folder with client.pem, client.key and ca.pem.
 
 The server is `port502 serve --preset full`: every unit, 65,536 of each table, zeros, all functions offered.
 Prints `ok NAME` or `FAIL NAME: why` for each check, then a summary, and ends with 1 when any failed.
@@ -11,10 +13,12 @@ beside the check says so and the check follows the specification.
 """
 
 import logging
+import os
+import ssl
 import sys
 
 from pymodbus import FramerType
-from pymodbus.client import ModbusSerialClient, ModbusTcpClient, ModbusUdpClient
+from pymodbus.client import ModbusSerialClient, ModbusTcpClient, ModbusTlsClient, ModbusUdpClient
 from pymodbus.client.mixin import ModbusClientMixin
 from pymodbus.exceptions import ModbusIOException
 from pymodbus.pdu.file_message import FileRecord
@@ -28,13 +32,14 @@ HOST, PORT = sys.argv[1], int(sys.argv[2])
 LINK = sys.argv[3] if len(sys.argv) > 3 else "tcp"
 SERIAL = LINK in ("rtu", "ascii")
 # On a line unit 0 is the broadcast, which nobody answers.
-LINE = LINK not in ("tcp", "udp")
+LINE = LINK not in ("tcp", "udp", "tls")
 
 RTU = LINK in ("rtu", "rtu+tcp")
 
 CLIENT, FRAMER = {
     "tcp": (ModbusTcpClient, FramerType.SOCKET),
     "udp": (ModbusUdpClient, FramerType.SOCKET),
+    "tls": (ModbusTlsClient, FramerType.TLS),
     "rtu+tcp": (ModbusTcpClient, FramerType.RTU),
     "rtu": (ModbusSerialClient, FramerType.RTU),
     "ascii": (ModbusSerialClient, FramerType.ASCII),
@@ -63,6 +68,13 @@ OFFERED = {
 def connect(timeout=3.0):
     if SERIAL:
         client = Recorder(HOST, framer=FRAMER, baudrate=115200, timeout=timeout, retries=0)
+    elif LINK == "tls":
+        pki = os.environ["PORT502_PKI"]
+        context = ssl.create_default_context(cafile=f"{pki}/ca.pem")
+        # pymodbus does not tell ssl which host it connects to.
+        context.check_hostname = False
+        context.load_cert_chain(f"{pki}/client.pem", f"{pki}/client.key")
+        client = Recorder(HOST, port=PORT, framer=FRAMER, sslctx=context, timeout=timeout, retries=0)
     else:
         client = Recorder(HOST, port=PORT, framer=FRAMER, timeout=timeout, retries=0)
     if not client.connect():

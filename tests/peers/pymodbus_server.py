@@ -1,7 +1,9 @@
 """pymodbus as a server for our client.
 
-    pymodbus_server.py PORT [LINK]             LINK: tcp, udp, rtu+tcp; 0 lets the system choose
+    pymodbus_server.py PORT [LINK]             LINK: tcp, udp, rtu+tcp, tls; 0 lets the system choose
     pymodbus_server.py DEVICE rtu|ascii        a serial port
+
+For tls PORT502_PKI names a folder with server.pem, server.key and ca.pem; clients have to show a certificate.
 
 Prints `listening PORT`. Holds 1,024 of each table, addresses 0 to 1023, for every unit: holding register
 a = a XOR 0xA5C3, input register a = a, coil a is on when 3 divides a, discrete input a when 5 does. Takes
@@ -9,10 +11,12 @@ writes. Lives as long as its standard input stays open, and five minutes at most
 """
 
 import asyncio
+import os
+import ssl
 import sys
 
 from pymodbus import FramerType, ModbusDeviceIdentification
-from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusUdpServer
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusTlsServer, ModbusUdpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 COUNT = 1024
@@ -51,6 +55,12 @@ async def main(where, link):
     framer = {"rtu": FramerType.RTU, "rtu+tcp": FramerType.RTU, "ascii": FramerType.ASCII}.get(link, FramerType.SOCKET)
     if link in ("rtu", "ascii"):
         server = ModbusSerialServer(device, identity=identity, framer=framer, port=where, baudrate=115200)
+    elif link == "tls":
+        pki = os.environ["PORT502_PKI"]
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=f"{pki}/ca.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(f"{pki}/server.pem", f"{pki}/server.key")
+        server = ModbusTlsServer(device, identity=identity, address=("127.0.0.1", int(where)), sslctx=context)
     else:
         kind = ModbusUdpServer if link == "udp" else ModbusTcpServer
         server = kind(device, identity=identity, framer=framer, address=("127.0.0.1", int(where)))

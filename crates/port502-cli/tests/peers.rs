@@ -18,7 +18,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -145,6 +145,16 @@ fn libmodbus_is_served_over_rtu() {
 #[test]
 fn libmodbus_serves_us_over_rtu() {
     serves_us(&LIBMODBUS, "rtu");
+}
+
+#[test]
+fn pymodbus_is_served_over_tls() {
+    is_served(&PYMODBUS, "tls");
+}
+
+#[test]
+fn pymodbus_serves_us_over_tls() {
+    serves_us(&PYMODBUS, "tls");
 }
 
 #[test]
@@ -327,7 +337,7 @@ fn serves_us(peer: &Peer, link: &str) {
     let wire = Wire::for_link(link);
     let server = peers.server(&peer.server, link, &wire);
     let target = match &wire {
-        None => format!("{link}://127.0.0.1:{}", server.port),
+        None => format!("{link}://127.0.0.1:{}{}", server.port, shown(link, "client")),
         Some(wire) => format!("{link}://{}?baud=115200", wire.near()),
     };
     let run = |verb: &str, rest: &str, expected: i32| {
@@ -430,6 +440,12 @@ impl Peers {
     }
 
     fn command(&self, program: &Program) -> Command {
+        let mut command = self.plain_command(program);
+        command.env("PORT502_PKI", pki());
+        command
+    }
+
+    fn plain_command(&self, program: &Program) -> Command {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/peers");
         match program {
             Program::Python(script) => {
@@ -464,7 +480,10 @@ impl Peers {
 fn our_server(link: &str, wire: &Option<Wire>) -> Server {
     let mut command = Command::new(env!("CARGO_BIN_EXE_port502"));
     let (place, announcement) = match wire {
-        None => (format!("{link}://127.0.0.1:0"), format!("listening on {link}://127.0.0.1:")),
+        None => {
+            let place = format!("{link}://127.0.0.1:0{}", shown(link, "server"));
+            (place, format!("listening on {link}://127.0.0.1:"))
+        }
         Some(wire) => {
             let place = format!("{link}://{}?baud=115200", wire.near());
             let announcement = format!("listening on {place}");
@@ -472,7 +491,42 @@ fn our_server(link: &str, wire: &Option<Wire>) -> Server {
         }
     };
     command.args(["serve", "--listen", &place, "--preset", "full"]);
+    if link == "tls" {
+        command.arg("--rights").arg(pki().join("rights.csv"));
+    }
     Server::start(&mut command, &announcement)
+}
+
+/// The query of a target with which one of the certificates is shown; empty for links without TLS.
+fn shown(link: &str, who: &str) -> String {
+    match link {
+        "tls" => format!("?cert={}", pki().join(format!("{who}.pem")).display()),
+        _ => String::new(),
+    }
+}
+
+/// A folder that `port502 cert` has filled, once for this process, with rights to do everything.
+fn pki() -> &'static Path {
+    static PKI: OnceLock<PathBuf> = OnceLock::new();
+    PKI.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("peers-pki-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        for (rest, out) in [
+            ("ca", ""),
+            ("server --ip 127.0.0.1", "server.pem"),
+            ("client --name panel --role operator", "client.pem"),
+        ] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_port502"));
+            command.arg("cert").args(rest.split(' ')).arg("--dir").arg(&folder);
+            if !out.is_empty() {
+                command.arg("--out").arg(folder.join(out));
+            }
+            let done = finish(&mut command);
+            assert!(done.status.success(), "{done:?}");
+        }
+        std::fs::write(folder.join("rights.csv"), "role,access\noperator,rw\n").unwrap();
+        folder
+    })
 }
 
 /// Two serial ports, joined by a wire: pseudo terminals, whose other ends are copied to each other.
@@ -588,7 +642,8 @@ impl Server {
         // Behind a serial port stands no number.
         let announced = first.as_deref().ok().and_then(|line| match line.strip_prefix(announcement)? {
             "" => Some(0),
-            port => port.parse().ok(),
+            // Behind the port may stand which certificate it shows.
+            port => port.split('?').next()?.parse().ok(),
         });
         server.port = announced.unwrap_or_else(|| {
             panic!(

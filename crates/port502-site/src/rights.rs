@@ -507,21 +507,41 @@ impl UnitRights {
         }
     }
 
-    /// Who may not use the function at all learns no more than that; nothing unreadable goes on to a device, which
-    /// might read it otherwise.
+    /// Who may not use the function at all learns no more than that. Nothing unreadable goes on to a device, which
+    /// might read it otherwise, unless its client may do everything with the function: then the device answers, and
+    /// counts it.
     #[cold]
     fn unreadable(&self, function: u8, permit: &Permit, error: PduError) -> Judgement {
-        let none = match permit {
-            Permit::No => true,
-            Permit::Yes => false,
-            Permit::Subs(subs) => subs.is_empty(),
-            Permit::Ranges { read, write } => read.0.is_empty() && write.0.is_empty(),
+        let all = |ranges: &Ranges| ranges.covers(0, u16::MAX);
+        let (none, everything) = match permit {
+            Permit::No => (true, false),
+            Permit::Yes => (false, true),
+            Permit::Subs(subs) => (subs.is_empty(), subs.len() == SUBS),
+            Permit::Ranges { read, write } => {
+                let (reads, writes) = (does(function, false), does(function, true));
+                let none = read.0.is_empty() && write.0.is_empty();
+                (none, (!reads || all(read)) && (!writes || all(write)))
+            }
         };
-        if none {
+        if everything {
+            Judgement::Allowed
+        } else if none {
             Judgement::Denied(Deed::Function { function, sub: None })
         } else {
             Judgement::Malformed(error.exception())
         }
+    }
+}
+
+/// Sub-functions of 8 and types of 43 that are told apart: no others mean anything.
+const SUBS: usize = 256;
+
+/// Whether a function reads, or writes, what it works on.
+fn does(function: u8, write: bool) -> bool {
+    match function {
+        23 => true,
+        1..=4 | 20 | 24 => !write,
+        _ => write,
     }
 }
 
@@ -575,13 +595,11 @@ impl Row {
 
     /// Whether it allows a function to read, or write, at its addresses.
     fn reaches(&self, function: u8, space: Space, write: bool) -> bool {
-        let does = match function {
-            23 => true,
-            1..=4 | 20 | 24 => !write,
-            _ => write,
-        };
         let access = if write { self.write } else { self.read };
-        does && access && self.space.is_none_or(|own| own == space) && self.names(function, None)
+        does(function, write)
+            && access
+            && self.space.is_none_or(|own| own == space)
+            && self.names(function, None)
     }
 
     fn is_of_use(&self) -> bool {
@@ -857,10 +875,13 @@ mixed,write,,,holding,5-19
 
     #[test]
     fn what_cannot_be_read_goes_no_further() {
-        check("viewer", 1, &[3, 0, 0, 0], "exception 3");
-        check("viewer", 1, &[3, 0, 0, 0, 0], "exception 3");
-        check("viewer", 1, &[3, 0xFF, 0xFF, 0, 2], "exception 2");
-        check("viewer", 1, &[3, 0, 0, 0, 1, 0], "exception 3");
+        check("mixed", 1, &[3, 0, 0, 0], "exception 3");
+        check("mixed", 1, &[3, 0, 0, 0, 0], "exception 3");
+        check("mixed", 1, &[3, 0xFF, 0xFF, 0, 2], "exception 2");
+        check("mixed", 1, &[3, 0, 0, 0, 1, 0], "exception 3");
+        // Unless there is nothing that its client may not do with the function.
+        check("viewer", 1, &[3, 0xFF, 0xFF, 0, 2], "yes");
+        check("viewer", 1, &[23, 0], "exception 3");
         check("viewer", 1, &[6, 0], "no: function 6");
         check("viewer", 1, &[], "no: function 0");
         check("viewer", 1, &[0x83, 0], "no: function 131");

@@ -262,7 +262,8 @@ pub(super) fn of_certificate(error: &CertificateError) -> HandshakeFault {
         }
         CertificateError::Revoked => HandshakeFault::Revoked,
         CertificateError::UnknownRevocationStatus => HandshakeFault::NoRevocationList,
-        CertificateError::UnknownIssuer => HandshakeFault::UnknownAuthority,
+        // An authority of the same name is another one all the same, when the signature is not its own.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => HandshakeFault::UnknownAuthority,
         CertificateError::ApplicationVerificationFailure => HandshakeFault::Pin,
         CertificateError::NotValidForNameContext { expected, presented } => HandshakeFault::Name {
             wanted: expected.to_str().into_owned(),
