@@ -19,8 +19,9 @@ use port502_wire::mbap::{Frame, TransactionId};
 use port502_wire::rtu::Hears;
 use port502_wire::{EmitError, ExceptionCode, PDU_MAX, UnitId, rtu, serial};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep};
 
 use super::connection::Report;
 use super::registry::{Closed, Place};
@@ -35,6 +36,12 @@ const READ_LEN: usize = 2048;
 /// The first pause before a serial port that was lost is tried again, and the longest.
 const REOPEN_FIRST: Duration = Duration::from_millis(100);
 const REOPEN_MAX: Duration = Duration::from_secs(5);
+
+/// A timer of the runtime that keeps the time, whichever runtime it is awaited on.
+pub(super) fn timer(timekeeper: Option<&Handle>, at: Instant) -> Sleep {
+    let _runtime = timekeeper.map(Handle::enter);
+    tokio::time::sleep_until(at)
+}
 
 /// How frames are told apart on a line.
 #[derive(Clone, Copy, Debug)]
@@ -116,9 +123,10 @@ pub(super) async fn run_port<S: Service>(
         let open = match port.take() {
             Some(open) => open,
             None => {
+                let pausing = timer(options.timekeeper.as_ref(), Instant::now() + pause);
                 tokio::select! {
                     () = stop_asked(&mut stopped) => return,
-                    () = sleep(pause) => {}
+                    () = pausing => {}
                 }
                 pause = (pause * 2).min(REOPEN_MAX);
                 match Port::open(target) {
@@ -224,6 +232,7 @@ struct Conversation<'s, S, T> {
     expires: bool,
     transactions: usize,
     patience: Duration,
+    timekeeper: Option<Handle>,
     working: Vec<Working>,
     ready: Option<Ready>,
     ended: Option<End>,
@@ -241,6 +250,7 @@ impl<'s, S: Service, T: AsyncRead + AsyncWrite + Unpin> Conversation<'s, S, T> {
             leave,
             transactions: options.limits.transactions,
             patience: options.limits.frame,
+            timekeeper: options.timekeeper.clone(),
             working: Vec::new(),
             ready: None,
             ended: None,
@@ -269,7 +279,7 @@ impl<'s, S: Service, T: AsyncRead + AsyncWrite + Unpin> Conversation<'s, S, T> {
             if let Some(place) = self.leave.place() {
                 place.busy(owed, self.session.quiet_at().is_some());
             }
-            let wake = self.wake();
+            let wake = timer(self.timekeeper.as_ref(), self.wake());
             let open = self.ended.is_none();
             tokio::select! {
                 biased;
@@ -280,7 +290,7 @@ impl<'s, S: Service, T: AsyncRead + AsyncWrite + Unpin> Conversation<'s, S, T> {
                 },
                 (working, late) = finished(&mut self.working) => self.finish(&working, late),
                 () = self.leave.asked(), if open => self.end(End::Asked, requests),
-                () = sleep_until(wake) => {
+                () = wake => {
                     let now = self.now();
                     while let Some(heard) = self.session.handle_timeout(now) {
                         let answer = serve(self.service, &self.cx, heard, requests);
@@ -385,7 +395,7 @@ impl<'s, S: Service, T: AsyncRead + AsyncWrite + Unpin> Conversation<'s, S, T> {
                 }
                 for byte in adu.chunks(1) {
                     self.write(byte).await?;
-                    sleep(*pause).await;
+                    self.sleep(*pause).await;
                 }
                 Ok(())
             }
@@ -393,7 +403,7 @@ impl<'s, S: Service, T: AsyncRead + AsyncWrite + Unpin> Conversation<'s, S, T> {
                 for step in steps {
                     match step {
                         Step::Send(bytes) => self.write(bytes).await?,
-                        Step::Wait(pause) => sleep(*pause).await,
+                        Step::Wait(pause) => self.sleep(*pause).await,
                         Step::Close => return Err(End::Fault),
                     }
                 }
@@ -402,14 +412,23 @@ impl<'s, S: Service, T: AsyncRead + AsyncWrite + Unpin> Conversation<'s, S, T> {
         }
     }
 
+    fn sleep(&self, pause: Duration) -> Sleep {
+        timer(self.timekeeper.as_ref(), Instant::now() + pause)
+    }
+
     async fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
+        // A client that does not take one answer is none.
+        let patience = timer(self.timekeeper.as_ref(), Instant::now() + self.patience.max(STOP_MAX));
         let writing = async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await
         };
-        // A client that does not take one answer is none.
-        let written = timeout(self.patience.max(STOP_MAX), writing).await;
-        written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(End::Broken)
+        let written = tokio::select! {
+            biased;
+            written = writing => written,
+            () = patience => Err(io::ErrorKind::TimedOut.into()),
+        };
+        written.map_err(End::Broken)
     }
 }
 

@@ -18,9 +18,9 @@ use port502_wire::mbap::{self, Decoder, Frame, Received, TransactionId};
 use port502_wire::{ExceptionCode, PDU_MAX, UnitId};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::Instant;
 
-use super::line::Line;
+use super::line::{Line, timer};
 use super::service::{Amiss, Late, Outcome, Service};
 use super::{Event, Options, STOP_MAX, is_allowed, stop_asked};
 use crate::Pdu;
@@ -66,19 +66,24 @@ pub(super) async fn run<S: Service>(
                 Ok((len, peer)) => served.take(datagram.get(..len).unwrap_or_default(), peer).await,
                 Err(error) => {
                     tracing::warn!(%error, "receiving a datagram failed");
-                    sleep(PAUSE).await;
+                    timer(served.options.timekeeper.as_ref(), Instant::now() + PAUSE).await;
                 }
             },
             (asked, late) = finished(&mut served.working) => served.finish(asked, late).await,
         }
     }
+    let limit = timer(served.options.timekeeper.as_ref(), Instant::now() + STOP_MAX);
     let rest = async {
         while !served.working.is_empty() {
             let (asked, late) = finished(&mut served.working).await;
             served.finish(asked, late).await;
         }
     };
-    let _ = timeout(STOP_MAX, rest).await;
+    tokio::select! {
+        biased;
+        () = rest => {}
+        () = limit => {}
+    }
     served.options.tell(&Event::Ended { error: None, requests: served.requests });
 }
 

@@ -113,6 +113,35 @@ async fn faults_in_frames_without_transaction_ids() {
     assert!(matches!(lost, Err(Error::Timeout { sent: true, .. })), "{lost:?}");
 }
 
+/// As `port502 serve` and the gateway run: on a runtime without timers, beside one that keeps the time.
+#[test]
+fn a_runtime_without_timers_serves_lines() {
+    use tokio::runtime::Builder;
+    let keeper = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+    let runtime = Builder::new_current_thread().enable_io().build().unwrap();
+    runtime.block_on(async {
+        for scheme in ["rtu+tcp", "ascii+tcp", "rtu+udp", "udp"] {
+            let mut options = server::Options::default();
+            options.timekeeper = Some(keeper.handle().clone());
+            let target = format!("{scheme}://127.0.0.1:0").parse().unwrap();
+            let server = server::Server::bind(&target, options).unwrap();
+            let (address, stop) = (server.local_addr().unwrap(), server.stop_handle());
+            let running = tokio::spawn(server.run(MemoryDevice::full()));
+            let asked = std::thread::spawn(move || {
+                let target = super::target(scheme, address);
+                let client = port502_net::blocking::Client::connect(target, Options::default()).unwrap();
+                client.unit(1).read_holding_registers(0, 2).unwrap()
+            });
+            while !asked.is_finished() {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(asked.join().unwrap(), [0, 0], "{scheme}");
+            stop.stop();
+            running.await.unwrap().unwrap();
+        }
+    });
+}
+
 #[test]
 fn faults_that_a_link_cannot_have_are_refused() {
     for (faults, link, possible) in [
