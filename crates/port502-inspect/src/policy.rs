@@ -812,8 +812,8 @@ mod tests {
         let reads = rule(Effect::Allow, &[23], Places::Of(vec![range(0, 1)]));
         let writes = rule(Effect::Allow, &[23], Places::Of(vec![range(10, 11)]));
         assert_eq!(judge(&[reads.clone(), writes.clone()], 1, &request), Decision::Allowed { rule: 0 });
-        assert!(matches!(judge(&[reads.clone()], 1, &request), Decision::NoRule { .. }));
-        assert!(matches!(judge(&[writes.clone()], 1, &request), Decision::NoRule { .. }));
+        assert!(matches!(judge(core::slice::from_ref(&reads), 1, &request), Decision::NoRule { .. }));
+        assert!(matches!(judge(core::slice::from_ref(&writes), 1, &request), Decision::NoRule { .. }));
         let limited = Rule { values: Some((7, 7)), ..writes };
         assert!(matches!(judge(&[reads, limited], 1, &request), Decision::NoRule { item: Some((_, 11)) }));
     }

@@ -3,6 +3,8 @@
 //! The tables between `<!-- keys HEADER -->` and `<!-- end -->` are those of `port502_site::site::keys`. With
 //! `PORT502_DOCS=write` in the environment they are written anew.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 

@@ -1,5 +1,7 @@
 //! Profiles: what a device takes from one, and what it says itself.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use port502_site::site::{Profile, Profiles, Site, SourceFile, render};
 
 const METER: &str = r#"
