@@ -13,6 +13,7 @@
 //!
 //! A write is here everything that is not known to be a read.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -35,6 +36,10 @@ pub const QUEUED_MAX: usize = 16_384;
 
 /// So many clients share what a link takes at once, when all have more to ask.
 const TURNS: usize = 4;
+
+/// A link that takes so many requests at once is given them by the half when they are too many: what goes out one by one,
+/// as answers come, comes back one by one too, and costs a system call each time.
+const DEEP: usize = 16;
 
 /// No slot.
 const NONE: u32 = u32::MAX;
@@ -190,6 +195,8 @@ pub(super) struct Queue {
     cache: Cache,
     queued: usize,
     in_flight: usize,
+    /// As many have been out as may be, and more wait: half of them have to come back before the next go.
+    full: bool,
     not_before: Option<Instant>,
     /// Until then nobody tries to connect.
     unreachable_until: Option<Instant>,
@@ -211,6 +218,7 @@ impl Queue {
             cache: Cache::default(),
             queued: 0,
             in_flight: 0,
+            full: false,
             not_before: None,
             unreachable_until: None,
             status: LaneStatus::default(),
@@ -379,7 +387,16 @@ impl Queue {
     pub(super) fn next(&mut self, now: Instant) -> Option<Outgoing<'_>> {
         let limit = self.in_flight_max();
         let slot = loop {
-            if self.in_flight >= limit || self.not_before.is_some_and(|at| now < at) {
+            if self.in_flight >= limit {
+                self.full = true;
+                return None;
+            }
+            if limit >= DEEP && (self.full && self.in_flight > limit / 2 || !self.has_room_for_turn(limit)) {
+                self.full = true;
+                return None;
+            }
+            self.full = false;
+            if self.not_before.is_some_and(|at| now < at) {
                 return None;
             }
             let slot = match self.ring.pop_front()? {
@@ -414,6 +431,14 @@ impl Queue {
             None => request.pdu.as_slice(),
         };
         Some(Outgoing { slot, unit: request.unit, pdu, timeout })
+    }
+
+    /// Whether all that a client may get out in its turn has room: what is torn apart here stays so for ever, because
+    /// a client asks for more as its answers come.
+    fn has_room_for_turn(&self, limit: usize) -> bool {
+        let Some(Due::Client(at)) = self.ring.front() else { return true };
+        let waiting = self.clients.get(*at as usize).map_or(0, |client| client.queue.len());
+        self.turn != 0 || self.in_flight == 0 || waiting.min(limit / TURNS) <= limit - self.in_flight
     }
 
     /// The oldest request of a client whose turn it is.
@@ -824,12 +849,13 @@ impl Queue {
 
     /// A read that went out can be joined no more.
     fn came_in(&mut self, slot: u32, key: ReadKey) {
-        let Some(alike) = self.alike.get_mut(&key) else { return };
+        let Entry::Occupied(mut entry) = self.alike.entry(key) else { return };
+        let alike = entry.get_mut();
         if alike.out == slot {
             alike.out = NONE;
         }
         if alike.out == NONE && alike.newest == NONE {
-            self.alike.remove(&key);
+            entry.remove();
         }
     }
 }
