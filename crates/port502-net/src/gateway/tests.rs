@@ -514,8 +514,11 @@ async fn fifty_clients_on_one_bus_with_a_dead_unit_have_equal_shares_and_all_of_
                 while Instant::now() < end {
                     while ids.len() < depth {
                         k += 1;
-                        let unit =
-                            if n % 10 == 3 && k % 2 == 0 { 9 } else { 1 + u8::try_from(n % 5).unwrap() };
+                        let unit = if n % 10 == 3 && k.is_multiple_of(2) {
+                            9
+                        } else {
+                            1 + u8::try_from(n % 5).unwrap()
+                        };
                         let start = n * 100 + k % 50;
                         ids.push_back((peer.submit(unit, &read(start, COUNT)), unit, start));
                     }
