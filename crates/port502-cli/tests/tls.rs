@@ -14,6 +14,7 @@
 
 mod tls {
     mod cert;
+    mod gateway;
     mod openssl;
     mod support;
 }

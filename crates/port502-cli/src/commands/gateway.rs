@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use port502_net::Target;
 use port502_net::gateway::{Gateway, Lane, LaneEvent, LaneOptions, Routes};
-use port502_net::server::{Options, Server, Stop};
+use port502_net::server::{Authorized, Options, Reload, Server, Stop};
 use port502_session::duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc;
@@ -27,7 +27,7 @@ use config::{Link, Listen, Plan, To};
 ///
 /// What stands behind it is named by --to, or in a file with many links. Clients take turns, identical reads are
 /// asked once, and a unit that does not answer is left alone for a while: it costs the others nothing. SIGHUP
-/// reads the file again, without dropping a client.
+/// reads the file, certificates and rights again, without dropping a client.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// A file that says all of it (docs/gateway.md), instead of arguments.
@@ -77,6 +77,10 @@ pub(crate) struct Args {
     /// Networks that clients may come from, as 10.20.0.0/24; more than once for several. [default: all]
     #[arg(long, value_name = "NETWORK", value_parser = super::serve::network, conflicts_with = "file")]
     allow: Vec<ipnet::IpNet>,
+    /// What clients of tls:// may do, by the roles of their certificates, as CSV: role,access and optionally
+    /// unit,function,table,address.
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    rights: Option<PathBuf>,
     /// Close connections that have been silent for so long.
     #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = super::serve::idle, conflicts_with = "file")]
     idle: Duration,
@@ -109,6 +113,7 @@ async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failur
     let (ended, mut ends) = mpsc::channel(1);
     let mut running = Running {
         gateway: Gateway::new(Routes::new()),
+        authorized: None,
         lanes: Vec::new(),
         places: Vec::new(),
         listen: plan.listen.clone(),
@@ -173,11 +178,15 @@ struct Leads {
 struct Place {
     asked: Target,
     stop: Stop,
+    /// For its certificates.
+    reload: Option<Reload>,
 }
 
 /// The gateway as it runs.
 struct Running {
     gateway: Gateway,
+    /// The same for those who may, where somebody says who may.
+    authorized: Option<Authorized<Gateway>>,
     lanes: Vec<Leads>,
     places: Vec<Place>,
     listen: Listen,
@@ -195,6 +204,11 @@ impl Running {
         if plan.listen.limits() != self.listen.limits() {
             let what = "connections, per_peer, idle and allow";
             return Err(Failure::usage(format!("{what} hold from the start: start anew to change them")));
+        }
+        let rights = super::serve::rights(plan.listen.rights.as_deref(), &plan.listen.places)?;
+        if !self.places.is_empty() && rights.is_some() != self.authorized.is_some() {
+            let message = "whether there are rights holds from the start: start anew to change that";
+            return Err(Failure::usage(message.to_owned()));
         }
         let mut servers = Vec::new();
         for target in &plan.listen.places {
@@ -217,7 +231,19 @@ impl Running {
             };
             lanes.push(Leads { link: link.clone(), lane });
         }
+        for place in self.places.iter().filter(|place| plan.listen.places.contains(&place.asked)) {
+            if let Some(reload) = &place.reload {
+                reload.reload().map_err(|error| Failure::other(error.to_string()))?;
+            }
+        }
         // From here on nothing fails.
+        match (rights, &self.authorized) {
+            (Some(rights), Some(authorized)) => authorized.replace(rights),
+            (rights, _) => {
+                let authorized = |rights| super::serve::authorized(self.gateway.clone(), rights, &self.log);
+                self.authorized = rights.map(authorized);
+            }
+        }
         let mut routes = Routes::new();
         for leads in &lanes {
             leads.lane.reconfigure(self.lane_options(&leads.link));
@@ -271,13 +297,17 @@ impl Running {
 
     fn run_server(&mut self, asked: Target, server: Server) {
         use port502_session::target::{Carrier, Framing};
-        let (ended, stop) = (self.ended.clone(), server.stop_handle());
-        let (gateway, link) = (self.gateway.clone(), asked.link());
+        let (ended, stop, reload) = (self.ended.clone(), server.stop_handle(), server.reload_handle());
+        let (gateway, authorized) = (self.gateway.clone(), self.authorized.clone());
+        let link = asked.link();
         let streams =
             link.framing() == Framing::Mbap && matches!(link.carrier(), Carrier::Tcp | Carrier::Tls);
-        self.places.push(Place { asked, stop });
+        self.places.push(Place { asked, stop, reload });
         let work = async move {
-            let result = server.run(gateway).await;
+            let result = match authorized {
+                Some(authorized) => server.run(authorized).await,
+                None => server.run(gateway).await,
+            };
             // Nobody listens any more when the gateway stops.
             let _ = ended.send(result.err()).await;
         };
@@ -314,7 +344,8 @@ impl Running {
 
     /// Reads the file again. What is wrong with it is told, and everything stays as it was.
     async fn reload(&mut self, args: &Args) {
-        if args.file.is_none() {
+        let secured = self.authorized.is_some() || self.places.iter().any(|place| place.reload.is_some());
+        if args.file.is_none() && !secured {
             return self.log.line(format_args!("nothing to read again: there is no file, only arguments"));
         }
         let applied = match plan(args) {
@@ -324,13 +355,18 @@ impl Running {
         match applied {
             Ok(told) => {
                 told.iter().for_each(|line| self.log.line(format_args!("{line}")));
-                self.log.line(format_args!("the file was read again"));
+                let what = match (args.file.is_some(), secured) {
+                    (true, false) => "the file was read again",
+                    (true, true) => "the file, certificates and rights were read again",
+                    (false, _) => "certificates and rights were read again",
+                };
+                self.log.line(format_args!("{what}"));
             }
             Err(failure) => {
                 for line in std::iter::once(&failure.message).chain(&failure.more) {
                     super::eprintln_quietly(&format!("port502: {line}"));
                 }
-                self.log.line(format_args!("the file is wrong; everything stays as it was"));
+                self.log.line(format_args!("that is wrong; everything stays as it was"));
             }
         }
     }

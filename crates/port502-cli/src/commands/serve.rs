@@ -118,15 +118,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         faults.possible_on(target.link()).map_err(|error| Failure::usage(format!("{target}: {error}")))?;
     }
     let map = args.map.as_deref().map(read_map).transpose()?;
-    let rights = args.rights.as_deref().map(read_rights).transpose()?;
-    if rights.is_none()
-        && let Some(target) = args.listen.iter().find(|target| target.link() == Link::Tls)
-    {
-        return Err(Failure::usage(format!(
-            "{target}: say what clients with each role may do, with --rights FILE; the CSV `role,access` with a row \
-             `*,rw` lets everybody who has a role do everything"
-        )));
-    }
+    let rights = rights(args.rights.as_deref(), &args.listen)?;
     let cannot = |error: io::Error| Failure::other(format!("cannot start: {error}"));
     // A runtime with timers looks at the clock for each request. Timeouts are kept by another, in a thread that
     // sleeps; only faults and lines, which tell frames apart by silence, need timers here.
@@ -151,6 +143,20 @@ const ERRORS_MAX: usize = 20;
 
 fn read_map(path: &Path) -> Result<RegisterMap, Failure> {
     RegisterMap::parse(&read_text(path, "map")?).map_err(|errors| all_wrong(path, &errors))
+}
+
+/// The rights of clients, which have to be written where their certificates have roles (R-27, R-28).
+pub(super) fn rights(path: Option<&Path>, listen: &[Target]) -> Result<Option<Rights>, Failure> {
+    let rights = path.map(read_rights).transpose()?;
+    if rights.is_none()
+        && let Some(target) = listen.iter().find(|target| target.link() == Link::Tls)
+    {
+        return Err(Failure::usage(format!(
+            "{target}: say what clients with each role may do, with --rights FILE; the CSV `role,access` with a row \
+             `*,rw` lets everybody who has a role do everything"
+        )));
+    }
+    Ok(rights)
 }
 
 fn read_rights(path: &Path) -> Result<Rights, Failure> {
@@ -269,9 +275,7 @@ async fn run_with_rights<S: Service + Clone>(
     let Some((rights, path)) = rights.zip(args.rights.clone()) else {
         return run_all(servers, shown, faults).await;
     };
-    let told = Arc::clone(log);
-    let service =
-        Authorized::new(shown, rights).observed_by(Arc::new(move |denied| show_denied(denied, &told)));
+    let service = authorized(shown, rights, log);
     let (again, told) = (service.clone(), Arc::clone(log));
     tokio::spawn(signal::on_reload(move || match reload(&reloads, &path, &again) {
         Ok(()) => told.line(format_args!("reloaded the certificates and {}", path.display())),
@@ -293,6 +297,12 @@ fn reload<S: Service>(reloads: &[Reload], rights: &Path, service: &Authorized<S>
     }
     service.replace(rights);
     Ok(())
+}
+
+/// A service for those who may; who may not is shown.
+pub(super) fn authorized<S: Service>(service: S, rights: Rights, log: &Arc<Log>) -> Authorized<S> {
+    let log = Arc::clone(log);
+    Authorized::new(service, rights).observed_by(Arc::new(move |denied| show_denied(denied, &log)))
 }
 
 fn show_denied(denied: &Denied<'_>, log: &Log) {

@@ -217,7 +217,7 @@ fn a_file_is_read_again_under_load_without_a_client_noticing() {
     // What is wrong is refused as a whole.
     write(&format!("[link.a]\nconnect = \"{}\"\nunits = \"1\"\ntimeout = \"5\"\n", b.target));
     gateway.signal("-HUP");
-    gateway.wait_for("the file is wrong; everything stays as it was");
+    gateway.wait_for("that is wrong; everything stays as it was");
     holds(&gateway, "1", "111");
     holds(&gateway, "2", "222");
     load.goes_on();

@@ -7,7 +7,7 @@ use port502_site::rights::{Deed, Judgement, Rights};
 use port502_wire::mbap::Frame;
 use port502_wire::{ExceptionCode, PDU_MAX, UnitId};
 
-use super::{Outcome, Service};
+use super::{Caller, Outcome, Service};
 
 /// A request that was refused for want of a right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,6 +88,20 @@ impl<S: Service> Service for Authorized<S> {
         match self.judge(cx, frame) {
             Ok(()) => self.service.call(cx, frame, out),
             Err(reply) => Outcome::Now(reply),
+        }
+    }
+
+    #[inline]
+    fn post(
+        &self,
+        caller: &mut Caller,
+        cx: &Context<'_>,
+        frame: &Frame<'_>,
+        out: &mut [u8; PDU_MAX],
+    ) -> Option<Outcome> {
+        match self.judge(cx, frame) {
+            Ok(()) => self.service.post(caller, cx, frame, out),
+            Err(reply) => Some(Outcome::Now(reply)),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(super) struct Listen {
     pub(super) per_peer: usize,
     pub(super) idle: Duration,
     pub(super) allow: Vec<ipnet::IpNet>,
+    /// The file that says what clients may do, by the roles of their certificates.
+    pub(super) rights: Option<PathBuf>,
 }
 
 impl Listen {
@@ -161,6 +163,7 @@ pub(super) fn of(args: &Args) -> Result<Plan, Failure> {
         per_peer: usize::MAX,
         idle: args.idle,
         allow: args.allow.clone(),
+        rights: args.rights.clone(),
     };
     let mut routes = Routing::default();
     let mut links = Vec::new();
@@ -265,6 +268,7 @@ struct GatewayTable {
     per_peer: Option<Count>,
     idle: Option<Positive>,
     allow: Vec<Network>,
+    rights: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Debug)]
@@ -425,6 +429,7 @@ fn parse(text: &str) -> Result<Plan, Vec<Wrong>> {
         per_peer: gateway.per_peer.map_or(usize::MAX, |count| count.0),
         idle: gateway.idle.map_or(Duration::from_secs(300), |idle| idle.0),
         allow: gateway.allow.into_iter().map(|network| network.0).collect(),
+        rights: gateway.rights,
     };
     Ok(routes.plan(listen, gateway.metrics, links))
 }
