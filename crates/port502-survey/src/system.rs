@@ -1,7 +1,7 @@
 //! Looking at the system: everything here that is not a value.
 //!
-//! Linux tells what listens in `/proc`, which is read here ([`linux`]); the other systems have calls of their own, behind the
-//! crate `listeners` ([`other`]).
+//! Linux tells what listens in `/proc`, which is read by `linux`; the other systems have calls of their own, behind the
+//! crate `listeners`, in `other`.
 
 mod interfaces;
 #[cfg(target_os = "linux")]
