@@ -51,7 +51,7 @@ pub(super) struct ClientKey {
     generation: u32,
 }
 
-/// One request of a client, for [`Queue::submit`].
+/// One request of a client, for `Queue::submit`.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
     /// The client's.
