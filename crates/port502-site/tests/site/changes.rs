@@ -39,7 +39,7 @@ fn what_is_said_is_what_would_change() {
         &[
             (Part::Write, '~', "intake.speed_sp"),
             (Part::Rule, '~', "pumps write intake"),
-            (Part::Rule, '~', "pumps write intake #2"),
+            (Part::Rule, '~', "pumps write intake #3"),
         ],
         &[],
     );

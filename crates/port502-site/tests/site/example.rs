@@ -16,7 +16,7 @@ pub(crate) fn parse(text: &str) -> Site {
 fn the_water_works_are_a_good_site() {
     let site = parse(WATERWORKS);
     assert_eq!(site.name(), "Northfield water works");
-    assert_eq!((site.devices().len(), site.lanes().len(), site.computed().len()), (4, 3, 3));
+    assert_eq!((site.devices().len(), site.lanes().len(), site.computed().len()), (6, 3, 3));
     let level = site.tag(site.find("tank.level").unwrap());
     assert_eq!(level.point.to_string(), "holding:0:f32");
     assert_eq!(level.alarms().len(), 5);

@@ -1,0 +1,29 @@
+//! Simulated plants behind Modbus.
+//!
+//! ```text
+//!   plants          six processes with their site files
+//!   process         named variables, sensors with noise
+//!   equipment       tanks, pumps, boilers, breakers, belts, ...: physics, stepped by hand
+//!   random          chance that is the same on every machine
+//! ```
+//!
+//! A person who writes registers sees physics answer:
+//!
+//! ```
+//! use port502_plant::plants;
+//!
+//! let mut water = plants::find("water").expect("there is one").process(1);
+//! let (outlet, _) = water.find("tank.outlet_sp").expect("a set-point of the tank");
+//! let (level, _) = water.find("tank.level").expect("a sensor of the tank");
+//! let before = water.shown(level);
+//! water.command(outlet, 0.0);
+//! (0..3000).for_each(|_| water.step()); // five minutes
+//! assert!(water.shown(level) > before);
+//! ```
+
+pub mod equipment;
+pub mod plants;
+pub mod process;
+pub mod random;
+
+pub use process::Process;
