@@ -1,6 +1,11 @@
 //! Simulated plants behind Modbus.
 //!
 //! ```text
+//!   running         servers and a clock
+//!   service         requests in, answers out, faults as bytes              replay    devices that answer as others did
+//!   ------------------------- below: no sockets, no clock -------------------------
+//!   simulation      devices with registers, the process behind them, what goes wrong and when
+//!   map, fault      which devices and tags there are; a schedule of faults
 //!   plants          six processes with their site files
 //!   process         named variables, sensors with noise
 //!   equipment       tanks, pumps, boilers, breakers, belts, ...: physics, stepped by hand
@@ -21,9 +26,20 @@
 //! assert!(water.shown(level) > before);
 //! ```
 
+mod codec;
 pub mod equipment;
+pub mod fault;
+pub mod map;
 pub mod plants;
 pub mod process;
 pub mod random;
+pub mod replay;
+pub mod running;
+pub mod service;
+pub mod simulation;
 
+pub use fault::Schedule;
+pub use map::Map;
 pub use process::Process;
+pub use running::Running;
+pub use simulation::Simulation;

@@ -10,5 +10,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod conformance;
+mod devices;
 mod laws;
+mod served;
+mod sites;
 mod stories;
