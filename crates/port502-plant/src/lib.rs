@@ -1,7 +1,7 @@
 //! Simulated plants behind Modbus.
 //!
 //! ```text
-//!   running         servers and a clock
+//!   running         servers and a clock                                    drill     an attacker, for one's own plant
 //!   service         requests in, answers out, faults as bytes              replay    devices that answer as others did
 //!   ------------------------- below: no sockets, no clock -------------------------
 //!   simulation      devices with registers, the process behind them, what goes wrong and when
@@ -27,6 +27,7 @@
 //! ```
 
 mod codec;
+pub mod drill;
 pub mod equipment;
 pub mod fault;
 pub mod map;

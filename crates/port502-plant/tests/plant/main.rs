@@ -12,6 +12,7 @@
 
 mod conformance;
 mod devices;
+mod drills;
 mod laws;
 mod served;
 mod sites;
