@@ -106,20 +106,13 @@ pub(crate) struct Printer {
     timed: bool,
     /// Whether the header has been printed.
     begun: bool,
-    /// What the values are called, in a table; empty when nobody knows.
-    names: Vec<String>,
     /// Of points, references and values: those of the first round.
     widths: [usize; 3],
 }
 
 impl Printer {
     pub(crate) fn new(format: Format, timed: bool) -> Self {
-        Printer { format, timed, begun: false, names: Vec::new(), widths: [0; 3] }
-    }
-
-    /// With names for the values.
-    pub(crate) fn named(self, names: Vec<String>) -> Self {
-        Printer { names, ..self }
+        Printer { format, timed, begun: false, widths: [0; 3] }
     }
 
     pub(crate) fn print(&mut self, device: &Device, readings: &[Reading]) -> io::Result<()> {
@@ -170,13 +163,10 @@ impl Printer {
         };
         if first {
             time(out, "TIME")?;
-            self.name(out, "NAME")?;
             writeln!(out, "{:point$}  {:reference$}  {:value$}  RAW", "POINT", "REFERENCE", "VALUE")?;
         }
-        let names = self.names.iter().map(String::as_str).chain(std::iter::repeat(""));
-        for (reading, name) in readings.iter().zip(names) {
+        for reading in readings {
             time(out, &rfc3339(reading.time))?;
-            self.name(out, name)?;
             write!(out, "{:point$}  {:reference$}  ", reading.point.to_string(), reading.point.reference())?;
             match &reading.result {
                 Ok(datum) => writeln!(out, "{:value$}  {}", shown(datum), raw(&reading.cells))?,
@@ -184,11 +174,6 @@ impl Printer {
             }
         }
         Ok(())
-    }
-
-    fn name(&self, out: &mut impl Write, name: &str) -> io::Result<()> {
-        let width = self.names.iter().map(|name| name.chars().count()).max();
-        width.map_or(Ok(()), |width| write!(out, "{name:width$}  "))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What README.md and `docs/` say of the commands is true.
 //!
-//! - Every `console` block is run, in a folder that has `docs/` and a capture `plant.pcap`, and what it prints is
+//! - Every `console` block is run, in a folder that has `docs/`, `sites/` and a capture `plant.pcap`, and what it prints is
 //!   compared with what stands there. `$ port502 serve` stays up for the rest of the file, on a port that the system chooses; its documented address
 //!   stands for it in all that follows. In what is printed, a line `...` stands for any lines; times, durations,
 //!   clients' ports, serial numbers and fingerprints may differ.

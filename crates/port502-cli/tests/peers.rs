@@ -167,6 +167,62 @@ fn modbus_serial_serves_us() {
     serves_us(&MODBUS_SERIAL, "tcp");
 }
 
+// ---- their clients, our water works ------------------------------------------------------------------------------
+
+/// `port502 serve --site sites/waterworks.toml`, whose time passes 200 times as fast as ours.
+fn our_waterworks() -> Server {
+    let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sites/waterworks.toml");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_port502"));
+    command.args(["serve", "--listen", "tcp://127.0.0.1:0", "--speed", "200x", "--site"]).arg(site);
+    Server::start(&mut command, "listening on tcp://127.0.0.1:")
+}
+
+#[test]
+fn pymodbus_steers_the_water_works() {
+    let Some(peers) = Peers::find() else { return };
+    let server = our_waterworks();
+    let mut client = peers.command(&Program::Python("pymodbus_waterworks.py"));
+    let done = finish(client.args(["127.0.0.1", &server.port.to_string()]));
+    let wrong: Vec<&str> = done.stdout.lines().filter(|line| line.starts_with("FAIL")).collect();
+    assert!(wrong.is_empty() && done.status.success(), "{}\n{done:?}\n{}", wrong.join("\n"), server.said());
+    assert!(done.stdout.lines().filter(|line| line.starts_with("ok ")).count() >= 15, "{done:?}");
+}
+
+#[test]
+fn mbpoll_steers_the_water_works() {
+    if Peers::find().is_none() {
+        return;
+    }
+    let server = our_waterworks();
+    let mbpoll = |arguments: &str, expected: i32| -> String {
+        let mut command = Command::new("mbpoll");
+        command.args(["-m", "tcp", "-p", &server.port.to_string(), "-0", "-1"]);
+        let (options, values) = arguments.split_once(" = ").unwrap_or((arguments, ""));
+        command.args(options.split_whitespace()).arg("127.0.0.1").args(values.split_whitespace());
+        let done = finish(&mut command);
+        assert_eq!(done.status.code(), Some(expected), "mbpoll {arguments}: {done:?}");
+        let value = done.stdout.lines().find_map(|line| line.strip_prefix('[')?.split_once("]:"));
+        value.map_or_else(String::new, |(_, value)| value.trim().to_owned())
+    };
+    let level: f64 = mbpoll("-a 3 -t 4:float -B -r 0 -c 1", 0).parse().unwrap();
+    assert!((2.0..5.5).contains(&level), "{level} m");
+    assert_eq!(mbpoll("-a 3 -t 4 -r 11 -c 1", 0), "1000");
+    mbpoll("-a 3 -t 4 -r 11 = 0", 0);
+    assert_eq!(mbpoll("-a 3 -t 4 -r 11 -c 1", 0), "0");
+    let began = std::time::Instant::now();
+    while mbpoll("-a 3 -t 4:float -B -r 0 -c 1", 0).parse::<f64>().unwrap() < level + 0.2 {
+        assert!(began.elapsed() < PATIENCE, "the level does not rise");
+    }
+    mbpoll("-a 3 -t 4 -r 11 = 1001", 1);
+    mbpoll("-a 3 -t 4:float -B -r 0 = 1.5", 1);
+    // A switch: the booster stops, and the town's pressure goes.
+    assert_eq!(mbpoll("-a 4 -t 0 -r 0 -c 1", 0), "1");
+    mbpoll("-a 4 -t 0 -r 0 = 0", 0);
+    while mbpoll("-a 4 -t 1 -r 0 -c 1", 0) != "0" {
+        assert!(began.elapsed() < PATIENCE, "the booster does not stop");
+    }
+}
+
 // ---- their clients, our server ------------------------------------------------------------------------------------
 
 /// The peer's client finds nothing wrong with our server on a link.

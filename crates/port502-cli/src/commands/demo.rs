@@ -1,121 +1,212 @@
 //! `port502 demo`: a plant, served and polled on this machine, with nothing to configure.
 
-mod tank;
+mod poller;
+mod screen;
+mod watch;
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use port502_net::Target;
-use port502_net::memory::MemoryDevice;
-use port502_net::server::{Options, Server};
+use port502_net::server::{Options, Stop};
+use port502_plant::drill::{self, Aim, Drill};
+use port502_plant::plants::{self, PLANTS, Plant};
+use port502_plant::running::{Running, gather};
+use port502_plant::{Map, Schedule, Simulation};
 use port502_session::duration::display;
-use port502_site::{Point, RegisterMap};
-use port502_wire::{Table, UnitId};
-use tokio::time::{MissedTickBehavior, interval};
+use port502_site::Site;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
-use super::serve::device_of;
-use crate::device::{self, Connection, Device};
+use super::simulate;
+use crate::device;
 use crate::failure::Failure;
-use crate::live::{self, Live};
-use crate::output::{Format, Printer, colours};
-use crate::reading::{self, Reader};
+use crate::live;
 use crate::rounds::Rounds;
-use tank::{Controls, HIGH_M, LOW_M, Tank};
+use poller::Poller;
+use screen::Screen;
+use watch::Watch;
 
 /// See it work: a simulated plant, served and polled on this machine
 ///
-/// A water tank is served as a Modbus device on loopback and polled over TCP, live in the terminal. It can be
-/// read and steered meanwhile: what to type in another terminal is shown. Ctrl-C, or --for, ends it with a
-/// summary.
+/// A plant is served as Modbus devices on loopback and polled over TCP, live in the terminal. It can be read and
+/// steered meanwhile, and physics answers: what to type in another terminal is shown. --drill lets an attacker loose
+/// on it. Ctrl-C, or --for, ends it with a summary.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
+    /// Which plant: water, heating, power, assembly, building or pipeline.
+    #[arg(value_name = "PLANT", default_value = "water", value_parser = plant)]
+    plant: &'static Plant,
     /// End after this time.
     #[arg(long = "for", value_name = "D", value_parser = super::duration)]
     duration: Option<Duration>,
-    /// Plain lines in the place of a table that is drawn over itself; always so when the output is no terminal.
+    /// Plain lines in the place of a screen that is drawn over itself; always so when the output is no terminal.
     #[arg(long)]
     plain: bool,
     /// How often to poll.
     #[arg(long, value_name = "D", default_value = "1s", value_parser = super::duration)]
     every: Duration,
-    /// The seed of the plant's noise: the same seed brings the same plant.
+    /// The seed of the plant's weather, demand and noise: the same seed brings the same plant.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// How much faster than ours the plant's time passes.
+    #[arg(long, value_name = "X", default_value = "20x", value_parser = simulate::speed)]
+    speed: f64,
+    /// Faults by the plant's clock, one line each: from, for, where, what.
+    #[arg(long, value_name = "FILE")]
+    schedule: Option<PathBuf>,
+    /// Let an attacker loose on this plant, and on nothing else: rogue-write, frostygoop, register-walk,
+    /// function-enumeration, unit-sweep, flood, replay or slow-drip.
+    #[arg(long, value_name = "NAME", value_parser = drill_name)]
+    drill: Option<Drill>,
+    /// What the attacker writes, as JSON, in the place of the plant's own list.
+    #[arg(long, value_name = "FILE", requires = "drill")]
+    drill_list: Option<PathBuf>,
 }
 
-/// The plant's registers.
-const MAP: &str = include_str!("demo/tank.csv");
+fn plant(text: &str) -> Result<&'static Plant, String> {
+    let names = || PLANTS.iter().map(|plant| plant.name);
+    plants::find(text).ok_or_else(|| {
+        let near = port502_site::nearest(text, names());
+        let hint = near.map_or_else(String::new, |near| format!("did you mean {near}? "));
+        format!("no such plant; {hint}there are {}", names().collect::<Vec<_>>().join(", "))
+    })
+}
 
-/// The plant's clock ticks so often,
-const TICK: Duration = Duration::from_millis(100);
-/// and its time passes so much faster than ours: a tank takes its time.
-const SPEED: f64 = 20.0;
+fn drill_name(text: &str) -> Result<Drill, String> {
+    let names = || Drill::ALL.iter().map(|(name, ..)| *name);
+    Drill::find(text).ok_or_else(|| {
+        let near = port502_site::nearest(text, names());
+        let hint = near.map_or_else(String::new, |near| format!("did you mean {near}? "));
+        format!("no such drill; {hint}there are {}", names().collect::<Vec<_>>().join(", "))
+    })
+}
 
 /// Where the plant listens: at home where that is permitted and free, else where everybody may, else anywhere.
 const PLACES: [u16; 3] = [502, 1502, 0];
+
+/// Rounds before a drill begins, so that there is something to compare with.
+const CALM_ROUNDS: u32 = 3;
 
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     device::block_on(demo(args))
 }
 
 async fn demo(args: Args) -> Result<(), Failure> {
-    let map = RegisterMap::parse(MAP).map_err(|errors| {
-        Failure::list(crate::failure::Exit::Other, errors.iter().map(ToString::to_string))
-    })?;
-    let plant = device_of(&map);
-    let (server, why) = bind()?;
-    let target = Target::tcp("127.0.0.1", server.target().port());
-    let stop = server.stop_handle();
-    let serving = tokio::spawn(server.run(plant.clone()));
-    tokio::spawn(simulate(plant, args.seed));
+    let site = simulate::built_in(args.plant)?;
+    let schedule = args.schedule.as_deref().map(simulate::read_schedule).transpose()?.unwrap_or_default();
+    let writes = match &args.drill_list {
+        Some(path) => simulate::read_drill_list(path)?,
+        None => drill::writes(args.plant.drill_list).map_err(|error| Failure::other(error.to_string()))?,
+    };
+    let (running, why) = bind(&site, &schedule, &args)?;
+    let Some(target) = running.targets().next().map(|(target, _)| target.clone()) else {
+        return Err(Failure::other("the plant has no device"));
+    };
+    let (own, shared, stops) = (running.own(), running.simulation(), running.stops());
+    let serving = tokio::spawn(running.run());
 
-    let live = live::is_possible() && !args.plain;
-    introduce(&target, why, &args, live)?;
-    let connection = Connection { target, unit: UnitId(1), timeout: Duration::from_secs(1), retries: 1 };
-    let mut device = Device::connect(&connection).await?;
-    let (points, names): (Vec<Point>, Vec<String>) = map
-        .entries()
-        .iter()
-        .map(|entry| {
-            let unit = entry.unit.as_ref().map(|unit| format!(" [{unit}]")).unwrap_or_default();
-            (entry.point, format!("{}{unit}", entry.name.as_deref().unwrap_or_default()))
-        })
-        .unzip();
-    let mut reader = Reader::new(&points);
+    let is_live = live::is_possible() && !args.plain;
+    introduce(&site, &target, why, &args, is_live)?;
+    let mut poller = Poller::connect(&site, &target).await?;
+    let mut screen = Screen::new(&site, &target);
+    let mut watch = Watch::new(&site, shared);
     let mut rounds = Rounds::new(args.every, None, args.duration);
-    let mut lines = Printer::new(Format::Table, true).named(names.clone());
-    let mut table = Live::new(points.len(), names, colours());
-    let mut last = None;
+    let mut attack = Attack::new(args.drill);
     while rounds.next().await {
-        let Some(readings) = rounds.unless_stopped(reader.read(&mut device)).await else { break };
-        if live {
-            table.draw(&device, args.every, &readings)?;
-        } else {
-            lines.print(&device, &readings)?;
+        let Some(values) = rounds.unless_stopped(poller.round()).await else { break };
+        for line in attack.news().into_iter().chain(watch.news(&values)) {
+            screen.tell(line, is_live)?;
         }
-        last = Some(readings);
+        screen.show(&values, &poller.summary, watch.seconds(), is_live)?;
+        if attack.is_due() {
+            let aims = site.devices().iter().filter_map(|device| {
+                own.addresses().first().map(|address| Aim { address: *address, unit: device.unit })
+            });
+            let (own, aims, writes) = (own.clone(), aims.collect(), writes.clone());
+            attack.begin(own, aims, writes);
+        }
     }
-    stop.stop();
+    // A drill is short; what it came to belongs into the summary.
+    if !rounds.stopped {
+        attack.finish().await;
+    }
+    for line in attack.news().into_iter().chain(watch.news(&[])) {
+        screen.tell(line, false)?;
+    }
+    stops.iter().for_each(Stop::stop);
     let served = serving.await;
-    super::eprintln_quietly(&format!("demo: {}", device.summary));
+    super::eprintln_quietly(&format!("demo: {}", poller.summary));
+    super::eprintln_quietly(&format!("demo: {}", watch.summary()));
     if let Ok(Err(error)) = served {
         return Err(Failure::other(format!("the plant's server ended: {error}")));
     }
-    last.and_then(|readings| reading::failure(&device, &readings)).map_or(Ok(()), Err)
+    Ok(())
 }
 
 /// Listens at the first place that can be had; and why not at an earlier one.
-fn bind() -> Result<(Server, Option<String>), Failure> {
+fn bind(site: &Site, schedule: &Schedule, args: &Args) -> Result<(Running, Option<String>), Failure> {
+    let map = Map::of(site);
     let mut why = None;
     for port in PLACES {
-        match Server::bind(&Target::tcp("127.0.0.1", port), Options::default()) {
-            Ok(server) => return Ok((server, why)),
-            Err(error) => {
+        let simulation = Simulation::new(&map, Some(args.plant.process(args.seed)), schedule, args.seed)
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        let places = gather(&simulation, &Target::tcp("127.0.0.1", port))
+            .map_err(|error| Failure::other(error.to_string()))?;
+        match Running::bind(simulation, &places, &Options::default(), args.speed) {
+            Ok(running) => return Ok((running, why)),
+            Err((_, error)) => {
                 why.get_or_insert(format!("port {port}: {error}"));
             }
         }
     }
     Err(Failure::other(format!("cannot listen on 127.0.0.1: {}", why.unwrap_or_default())))
+}
+
+/// A drill that is going to be, is, or has been.
+struct Attack {
+    drill: Option<Drill>,
+    calm: u32,
+    running: Option<JoinHandle<()>>,
+    news: (mpsc::UnboundedSender<String>, mpsc::UnboundedReceiver<String>),
+}
+
+impl Attack {
+    fn new(drill: Option<Drill>) -> Self {
+        // Two lines are sent in all.
+        Attack { drill, calm: CALM_ROUNDS, running: None, news: mpsc::unbounded_channel() }
+    }
+
+    /// Whether it is to begin now.
+    fn is_due(&mut self) -> bool {
+        self.calm = self.calm.saturating_sub(1);
+        self.drill.is_some() && self.running.is_none() && self.calm == 0
+    }
+
+    fn begin(&mut self, own: port502_plant::running::Own, aims: Vec<Aim>, writes: Vec<drill::Write>) {
+        let Some(drill) = self.drill else { return };
+        let tell = self.news.0.clone();
+        self.running = Some(tokio::spawn(async move {
+            // Nobody listens any more when the demo ends.
+            let _ = tell.send(format!("drill  {} begins, from {}", drill.name(), drill::SOURCE));
+            let ended = match drill::run(drill, &own, &aims, &writes).await {
+                Ok(report) => format!("drill  {} is over: {report}", drill.name()),
+                Err(error) => format!("drill  {} failed: {error}", drill.name()),
+            };
+            let _ = tell.send(ended);
+        }));
+    }
+
+    async fn finish(&mut self) {
+        if let Some(running) = self.running.take() {
+            let _ = running.await;
+        }
+    }
+
+    fn news(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.news.1.try_recv().ok()).collect()
+    }
 }
 
 const NAME: &str = "port502";
@@ -137,63 +228,33 @@ fn itself() -> String {
     if path.chars().all(plain) { path } else { format!("'{path}'") }
 }
 
-fn introduce(target: &Target, why: Option<String>, args: &Args, live: bool) -> io::Result<()> {
+fn introduce(
+    site: &Site,
+    target: &Target,
+    why: Option<String>,
+    args: &Args,
+    is_live: bool,
+) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "A simulated water tank is served at {target}, and polled every {}.", display(args.every))?;
+    let (title, every) = (args.plant.title, display(args.every));
+    writeln!(out, "{}: {title}, simulated, is served at {target}, and polled every {every}.", site.name())?;
     if let Some(why) = why {
         writeln!(out, "(Not at {why}.)")?;
     }
-    writeln!(out, "In another terminal:")?;
+    writeln!(out, "Its time passes {} times as fast as ours. In another terminal:", args.speed)?;
     let (port502, at) = (itself(), format!("127.0.0.1:{}", target.port()));
-    for (command, what) in [
-        (format!("read {at} i:0:f32"), "the level, in metres"),
-        (format!("write {at} c:1=0"), "close the outlet: the level rises, the pump trips"),
-        (format!("write {at} h:0=350"), "run the pump at 35.0 Hz"),
-    ] {
-        // Behind the command where there is room for it.
-        if port502 == NAME {
-            writeln!(out, "  {port502} {command:<36} {what}")?;
-        } else {
-            writeln!(out, "  {what}:\n    {port502} {command}")?;
-        }
+    for (path, value, what) in args.plant.tries {
+        let Some(tag) = site.find(path).map(|tag| site.tag(tag)) else { continue };
+        let raw = if tag.is_number() { (value - tag.offset) / tag.scale } else { *value };
+        // What a float of a scale makes of a whole number is not always whole.
+        let raw = (raw * 1e6).round() / 1e6;
+        let unit = site.device(tag.device).unit;
+        let command = format!("write {at} --unit {unit} {}={raw}", tag.point);
+        writeln!(out, "  {what}:\n    {port502} {command}")?;
     }
-    if live && args.duration.is_none() {
+    if is_live && args.duration.is_none() {
         writeln!(out, "Ctrl-C ends it.")?;
     }
     writeln!(out)?;
     out.flush()
-}
-
-/// Moves the plant, reading what was written to it and writing what its sensors see.
-async fn simulate(plant: MemoryDevice, seed: u64) {
-    let mut tank = Tank::new(seed);
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    loop {
-        ticks.tick().await;
-        let coil = |address| plant.bit(Table::Coils, address).unwrap_or_default();
-        let speed = plant.register(Table::HoldingRegisters, 0).unwrap_or_default();
-        let controls =
-            Controls { pump_run: coil(0), outlet_open: coil(1), speed_hz: f64::from(speed) / 10.0 };
-        tank.step(controls, TICK.as_secs_f64() * SPEED);
-        show(&plant, &tank);
-    }
-}
-
-/// What the sensors see.
-fn show(plant: &MemoryDevice, tank: &Tank) {
-    let mut registers = Vec::with_capacity(10);
-    for value in [tank.level_m, tank.inflow_m3h, tank.outflow_m3h, tank.power_kw] {
-        // Sensors have a resolution.
-        #[expect(clippy::cast_possible_truncation, reason = "a sensor's value is a float of 32 bits")]
-        let [a, b, c, d] = (((value * 1000.0).round() / 1000.0) as f32).to_be_bytes();
-        registers.extend([u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])]);
-    }
-    // The counter rolls over, as counters do.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 2^32, and positive")]
-    let [a, b, c, d] = ((tank.pumped_l % f64::from(u32::MAX)) as u32).to_be_bytes();
-    registers.extend([u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])]);
-    plant.set_registers(Table::InputRegisters, 0, &registers);
-    let bits = [tank.level_m >= HIGH_M, tank.level_m <= LOW_M, tank.tripped];
-    plant.set_bits(Table::DiscreteInputs, 0, &bits);
 }

@@ -13,6 +13,7 @@ pub(crate) mod plan;
 pub(crate) mod poll;
 pub(crate) mod read;
 pub(crate) mod serve;
+mod simulate;
 pub(crate) mod write;
 
 use std::time::Duration;

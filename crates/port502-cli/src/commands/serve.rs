@@ -1,5 +1,7 @@
 //! `port502 serve`: a device to read from and write to, and to see what a client makes of its faults.
 
+mod simulated;
+
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -47,6 +49,21 @@ pub(crate) struct Args {
     /// full: all addresses, zeros. bench: holding register a holds a XOR 0xA5C3.
     #[arg(long, value_enum, default_value_t = Preset::Full)]
     preset: Preset,
+    /// Serve every device of a site file as a simulator: each on its link's port, or all at one --listen.
+    #[arg(long, value_name = "SITE", conflicts_with_all = ["map", "preset", "unit", "fault", "rights", "replay"])]
+    site: Option<PathBuf>,
+    /// How much faster than ours a simulated plant's time passes. [default: 1x]
+    #[arg(long, value_name = "X", requires = "site", value_parser = super::simulate::speed)]
+    speed: Option<f64>,
+    /// Faults of simulated devices by the plant's clock, one line each: from, for, where, what.
+    #[arg(long, value_name = "FILE", requires = "site")]
+    schedule: Option<PathBuf>,
+    /// Answer as the devices in a capture did (pcap, pcapng); several servers at addresses that follow each other.
+    #[arg(long, value_name = "PCAP", conflicts_with_all = ["map", "preset", "unit", "fault", "rights"])]
+    replay: Option<PathBuf>,
+    /// A TCP port on which the devices of the capture were served, besides 502.
+    #[arg(long, value_name = "PORT", requires = "replay")]
+    replay_port: Vec<u16>,
     /// Serve this unit id only; more than once for several ids.
     #[arg(long, value_name = "N", value_parser = super::unit_id)]
     unit: Vec<UnitId>,
@@ -108,6 +125,11 @@ pub(super) fn network(text: &str) -> Result<ipnet::IpNet, String> {
 }
 
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
+    match (&args.site, &args.replay) {
+        (Some(site), _) => return simulated::run_site(&args, site),
+        (None, Some(capture)) => return simulated::run_replay(&args, capture),
+        (None, None) => {}
+    }
     let mut units = args.unit.iter().enumerate();
     if let Some((_, unit)) = units.find(|(at, unit)| args.unit.iter().take(*at).any(|other| other == *unit)) {
         return Err(Failure::usage(format!("--unit {unit} stands there twice; remove one")));
@@ -314,13 +336,19 @@ fn show_denied(denied: &Denied<'_>, log: &Log) {
 
 /// Says where it listens, and then what it serves.
 fn introduce(args: &Args, map: Option<&RegisterMap>, servers: &[Server]) -> Result<(), Failure> {
+    let targets: Vec<Target> = servers.iter().map(|server| server.target().clone()).collect();
+    let line = serves(args, map);
+    introduce_lines(&targets, if args.quiet { &[] } else { std::slice::from_ref(&line) })
+}
+
+fn introduce_lines(targets: &[Target], lines: &[String]) -> Result<(), Failure> {
     let mut text = String::new();
-    for server in servers {
+    for target in targets {
         // The first line on stdout is where to connect to: scripts wait for it.
-        text.push_str(&format!("listening on {}\n", server.target()));
+        text.push_str(&format!("listening on {target}\n"));
     }
-    if !args.quiet {
-        text.push_str(&serves(args, map));
+    for line in lines {
+        text.push_str(line);
         text.push('\n');
     }
     // At once: a script that has read its line may close the pipe, which does not end a server.
@@ -417,25 +445,26 @@ async fn run_all<S: Service + Clone>(
 const HOME: &str = "tcp://127.0.0.1:502";
 const PERMITTED: &str = "tcp://127.0.0.1:1502";
 
+/// Why nothing listens there, and what to try.
+fn cannot_listen(target: &Target, error: &io::Error) -> Failure {
+    // What happened to a serial port comes with what to try.
+    let hint = match error.kind() {
+        _ if target.serial().is_some() => "",
+        io::ErrorKind::AddrInUse => "; another program listens there: choose another port, or 0",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: try 1502",
+        io::ErrorKind::AddrNotAvailable => "; that is no address of this machine: try 0.0.0.0 or 127.0.0.1",
+        // The certificates; what to try is said already.
+        io::ErrorKind::InvalidInput if target.link() == Link::Tls => {
+            return Failure::usage(error.to_string());
+        }
+        _ => "",
+    };
+    Failure::other(format!("cannot listen on {target}: {error}{hint}"))
+}
+
 /// Listens at `target`, or says what to try.
 pub(super) fn bind(target: &Target, options: &Options) -> Result<Server, Failure> {
-    Server::bind(target, options.clone()).map_err(|error| {
-        // What happened to a serial port comes with what to try.
-        let hint = match error.kind() {
-            _ if target.serial().is_some() => "",
-            io::ErrorKind::AddrInUse => "; another program listens there: choose another port, or 0",
-            io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: try 1502",
-            io::ErrorKind::AddrNotAvailable => {
-                "; that is no address of this machine: try 0.0.0.0 or 127.0.0.1"
-            }
-            // The certificates; what to try is said already.
-            io::ErrorKind::InvalidInput if target.link() == Link::Tls => {
-                return Failure::usage(error.to_string());
-            }
-            _ => "",
-        };
-        Failure::other(format!("cannot listen on {target}: {error}{hint}"))
-    })
+    Server::bind(target, options.clone()).map_err(|error| cannot_listen(target, &error))
 }
 
 fn bind_all(listen: &[Target], options: &Options) -> Result<Vec<Server>, Failure> {

@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod demo;
 #[cfg(unix)]
 mod gateway;
 mod identify;
