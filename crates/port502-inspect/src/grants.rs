@@ -21,7 +21,7 @@ use crate::verdict::Reason;
 
 /// The most rules that can be about one item, each of them depending on hours or on the value that is written; so the
 /// cost of a request has a bound. A client for whom there are more is refused everything, with
-/// [`Reason::TooComplex`](crate::verdict::Reason::TooComplex).
+/// [`Reason::TooComplex`].
 pub const CANDIDATES_MAX: usize = 64;
 
 /// The most places of rules in the tables of one client: as above.
