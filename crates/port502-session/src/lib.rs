@@ -1,9 +1,9 @@
 //! Modbus conversations as state machines: bytes and time go in, values come out.
 //!
 //! [`client::ClientSession`] asks, [`server`] answers, [`tap::Tap`] watches both directions of somebody else's
-//! conversation. [`line`] is the same for links without transaction ids. [`target`] says where a conversation takes place, and [`duration`] reads times as people write them.
-//! None of them knows a socket or a clock: the same code serves a server under load, a capture
-//! read offline and a test with a virtual clock.
+//! conversation. [`mod@line`] is the same for links without transaction ids. [`target`] says where a conversation takes
+//! place, and [`duration`] reads times as people write them. None of them knows a socket or a clock: the same code
+//! serves a server under load, a capture read offline and a test with a virtual clock.
 
 #![no_std]
 
