@@ -200,7 +200,7 @@ pub(crate) enum WrongToml {
 }
 
 /// A file as a tree.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Document<'t> {
     tables: Vec<Table<'t>>,
     /// What a table is that there is not.
@@ -240,6 +240,18 @@ impl<'t> Document<'t> {
             owned
         });
         Document { tables: tables.collect(), nothing: Table::new(Origin::Inline) }
+    }
+
+    /// Takes a name out of the outermost table.
+    pub(crate) fn forget(&mut self, key: &str) {
+        let Some(root) = self.tables.first_mut() else { return };
+        let mut without = Table::new(root.origin);
+        for entry in std::mem::take(&mut root.entries) {
+            if entry.key != key {
+                without.push(entry);
+            }
+        }
+        *root = without;
     }
 
     pub(crate) const fn root(&self) -> TableId {

@@ -25,6 +25,7 @@
 //! type holds, and what may be written does not overlap. A text that does not make one is refused with everything that
 //! is wrong with it ([`SiteErrors`]), each with its place, and [`render`] shows them as people want to see them.
 
+pub mod about;
 pub mod expression;
 pub mod fault;
 mod fields;
@@ -32,6 +33,7 @@ pub mod keys;
 mod limits;
 mod parse;
 mod profile;
+pub mod reading;
 pub mod render;
 
 use std::collections::HashMap;
@@ -47,9 +49,11 @@ use port502_wire::UnitId;
 use port502_wire::value::ValueType;
 
 use crate::Point;
+pub use about::About;
 pub use expression::Expression;
 pub use fault::{Fault, Place, SiteError, SiteErrors};
 pub use profile::{Profile, Profiles};
+pub use reading::Reading;
 
 /// One file of a site.
 #[derive(Clone, Copy, Debug)]
@@ -281,6 +285,8 @@ pub struct Quirks {
     pub one_per_request: bool,
     /// Reads of bits begin at address 0.
     pub bits_from_zero: bool,
+    /// It takes one connection at a time: who connects as well takes it away from the first.
+    pub one_client: bool,
 }
 
 /// One value of a device.

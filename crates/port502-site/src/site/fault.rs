@@ -138,6 +138,29 @@ pub enum Fault {
         /// What there is.
         known: Vec<&'static str>,
     },
+    /// Not registers in hexadecimal.
+    Hex {
+        /// What stands there.
+        word: String,
+    },
+    /// A vector of a profile that has more or fewer registers than its tag.
+    VectorWidth {
+        /// The tag.
+        tag: String,
+        /// How many registers it has.
+        got: usize,
+        /// How many the tag has.
+        want: u16,
+    },
+    /// `shift` without a profile whose tags it could move.
+    ShiftOfNothing,
+    /// A tag of the profile that `shift` moves out of its table.
+    ShiftedOut {
+        /// The tag.
+        tag: String,
+        /// Where it is in the profile.
+        point: Point,
+    },
     /// A key that has to be there.
     Missing {
         /// The key.
@@ -644,6 +667,18 @@ impl fmt::Display for Fault {
                         or_list(f, known)
                     }
                 }
+            }
+            Fault::Hex { word } => {
+                write!(f, "\"{}\" is not hexadecimal; write four digits for each register", excerpt(word))
+            }
+            Fault::VectorWidth { tag, got, want } => {
+                write!(f, "the vector of {tag} has {got} registers; the tag has {want}")
+            }
+            Fault::ShiftOfNothing => {
+                f.write_str("shift moves the tags of a profile, and there is none; add profile = \"...\", or leave shift out")
+            }
+            Fault::ShiftedOut { tag, point } => {
+                write!(f, "shift moves {tag} of the profile, which is at {point}, out of its table; choose a smaller one")
             }
             Fault::Missing { key, section, example } => {
                 write!(f, "{section} needs {key}; write {example}")

@@ -259,7 +259,14 @@ pub const DEVICE: Section = Section {
             "quirks",
             "words",
             "[]",
-            "`one-per-request`: each value in a request of its own. `coils-from-zero`: reads of bits begin at address 0.",
+            "`one-per-request`: each value in a request of its own. `coils-from-zero`: reads of bits begin at address 0. \
+             `one-client`: it takes one connection at a time.",
+        ),
+        default(
+            "shift",
+            "integer",
+            "0",
+            "So much further than in the profile are the tags of the profile: for a SunSpec model, or one of several equal meters.",
         ),
         TIMEOUT,
         RETRIES,
@@ -558,3 +565,108 @@ pub const ALL: &[Section] = &[
     TOP, SITE, POLL, ZONE, ROLE, SCAN, LINK, DEMOTION, DEVICE, TAG, ALARM, WRITE, AFTER, COMPUTED, GUARD,
     RULE, HISTORY, OUTLET,
 ];
+
+/// What stands in a profile beside the body of a device.
+pub const PROFILE: Section = Section {
+    header: "",
+    called: "a profile",
+    meaning: "A profile is the body of a device, and what it says of itself.",
+    keys: &[optional("about", "table", "Whose device it describes.")],
+};
+
+/// `[about]`
+pub const ABOUT: Section = Section {
+    header: "[about]",
+    called: "[about]",
+    meaning: "Whose device a profile describes, how to recognise one, and how far the profile can be trusted.",
+    keys: &[
+        required("title", "text", "title = \"SDM120-Modbus, single phase\"", "The device."),
+        required("maker", "text", "maker = \"Eastron\"", "Who makes it."),
+        optional("document", "text", "The maker's document, with its revision."),
+        default("sources", "texts", "[]", "Where the addresses were looked up."),
+        default(
+            "verified",
+            "word",
+            "document",
+            "`document`: against documents only. `device`: against a device.",
+        ),
+        optional("serial", "text", "How its serial line is set when it is new: `9600 8N1`."),
+        optional("notes", "text", "What else one should know."),
+        optional("sunspec", "table", "Of a SunSpec model: where it is among the models."),
+        default("probes", "tables", "[]", "How to recognise the device. Each has to hold."),
+        default("vectors", "tables", "[]", "Registers and what they mean; a test checks them."),
+    ],
+};
+
+/// `sunspec = { ... }`
+pub const MODEL: Section = Section {
+    header: "sunspec = { ... }",
+    called: "sunspec",
+    meaning: "A SunSpec model.",
+    keys: &[
+        required("model", "integer", "model = 103", "Its number."),
+        required("at", "integer", "at = 40070", "The holding register with its number, in this profile."),
+        required(
+            "length",
+            "integer",
+            "length = 50",
+            "The registers behind number and length, without groups.",
+        ),
+        optional("group", "{ prefix, at, length }", "What it repeats."),
+    ],
+};
+
+/// `group = { ... }`
+pub const GROUP: Section = Section {
+    header: "group = { ... }",
+    called: "group",
+    meaning: "What a SunSpec model repeats as often as it is long.",
+    keys: &[
+        required("prefix", "text", "prefix = \"module\"", "What its tags begin with, in front of a number."),
+        required("at", "integer", "at = 10", "Where the first begins, counted from the model."),
+        required("length", "integer", "length = 20", "How long each is."),
+    ],
+};
+
+/// `probes = [{ ... }]`
+pub const PROBE: Section = Section {
+    header: "probes = [{ ... }]",
+    called: "a probe",
+    meaning: "One sign of a device.",
+    keys: &[
+        required("at", "point", "at = \"holding:11\"", "What is read."),
+        required("is", "integers or texts", "is = [1648]", "It holds one of these."),
+        optional("begins", "text", "It begins like this."),
+        optional("between", "[low, high]", "The number in the registers lies between these."),
+        optional(
+            "object",
+            "integer",
+            "An object of the device identification (43/14): 0 vendor, 1 product code.",
+        ),
+        required("contains", "text", "contains = \"iEM3\"", "What the object has in it."),
+        optional("model", "integer", "This SunSpec model is found."),
+    ],
+};
+
+/// `vectors = [{ ... }]`
+pub const VECTOR: Section = Section {
+    header: "vectors = [{ ... }]",
+    called: "a vector",
+    meaning: "Registers and what they mean.",
+    keys: &[
+        required("tag", "tag", "tag = \"voltage\"", "Whose registers."),
+        required(
+            "hex",
+            "text",
+            "hex = \"43663333\"",
+            "The registers, four digits each; of a bit 0000 or 0001.",
+        ),
+        optional("exponent", "integer", "What stands in the tag's `exponent`."),
+        required(
+            "value",
+            "number, text, true or false",
+            "value = 230.2",
+            "What they mean, in engineering units; `false` of a number: that there is none.",
+        ),
+    ],
+};

@@ -153,17 +153,26 @@ pub(super) fn parse(files: &[SourceFile<'_>], profiles: &Profiles) -> Result<Sit
     finish(site, faults)
 }
 
-/// What is wrong with the text of a profile, when a device uses it.
-pub(super) fn check_profile(text: &str) -> Result<(), SiteErrors> {
+/// The tree of a profile, without what it says of itself; that; and a site with one device that has nothing but it.
+pub(super) fn check_profile(
+    text: &str,
+) -> Result<(Document<'_>, Option<super::about::About>, Site), SiteErrors> {
     const DEVICE: &str = "[site]\nname = \"p\"\n[device.d]\nconnect = \"d\"\n";
     let mut faults = Faults { alone: true, ..Faults::default() };
-    let profile = read_document(0, text, &mut faults);
+    let mut profile = read_document(0, text, &mut faults);
+    let mut about = super::about::read(&profile, &mut faults);
+    let whole = profile.clone();
+    profile.forget("about");
     let device = read_document(1, DEVICE, &mut faults);
     let layer = Layer::new(&profile, 0, None);
     let top = Fields::root(Layer::new(&device, 1, None), &keys::TOP);
     let profiles = Profiles::none();
     let site = read_site_with(&[top], &profiles, &mut faults, Some(layer));
-    finish(site, faults).map(|_| ())
+    if let (Some(about), Some(site)) = (&mut about, &site) {
+        super::about::check(about, site, &whole, &mut faults);
+    }
+    let site = finish(site, faults)?;
+    Ok((profile, about, site))
 }
 
 fn file_number(at: usize) -> u32 {
@@ -687,12 +696,13 @@ impl<'a> Parser<'a> {
     }
 
     fn quirks(&mut self, fields: &Fields<'a>) -> Quirks {
-        const KNOWN: &[&str] = &["one-per-request", "coils-from-zero"];
+        const KNOWN: &[&str] = &["one-per-request", "coils-from-zero", "one-client"];
         let mut quirks = Quirks::default();
         for word in self.faults.words(fields, "quirks") {
-            match self.faults.choice(word, "a quirk", KNOWN, &[0, 1]) {
+            match self.faults.choice(word, "a quirk", KNOWN, &[0, 1, 2]) {
                 Some(0) => quirks.one_per_request = true,
-                Some(_) => quirks.bits_from_zero = true,
+                Some(1) => quirks.bits_from_zero = true,
+                Some(_) => quirks.one_client = true,
                 None => {}
             }
         }
@@ -757,6 +767,7 @@ impl<'a> Parser<'a> {
         for (at, (named, device)) in devices.iter().zip(read).enumerate() {
             let order = self.device_order(&named.fields);
             let scan = self.scan(&named.fields).unwrap_or(self.normal);
+            let shift = self.shift(&named.fields);
             let begun = self.faults.named(&[named.fields], "tag", &keys::TAG);
             let first = tags.len();
             for tag in begun {
@@ -765,7 +776,10 @@ impl<'a> Parser<'a> {
                     break;
                 }
                 tag.fields.check_keys(&mut self.faults);
-                let point = self.point(&tag.fields, order);
+                let mut point = self.point(&tag.fields, order);
+                if let (Some(found), true) = (point, shift != 0 && tag.fields.own("at").is_none()) {
+                    point = self.shifted(found, shift, tag.name, named);
+                }
                 if let Some(point) = point {
                     self.check_point(&tag.fields, point, device);
                 }
@@ -792,6 +806,28 @@ impl<'a> Parser<'a> {
             device.tags = at(first)..at(tags.len());
         }
         (tags, all)
+    }
+
+    /// How much further than in the profile its tags are.
+    fn shift(&mut self, fields: &Fields<'a>) -> i32 {
+        const MAX: i32 = 0xFFFF;
+        let Some(field) = fields.own("shift") else { return 0 };
+        if fields.find("profile").is_none() {
+            self.faults.tell(field.key_place(), Fault::ShiftOfNothing);
+        }
+        self.faults.integer(fields, "shift", -MAX, MAX).unwrap_or(0)
+    }
+
+    fn shifted(&mut self, point: Point, shift: i32, tag: &str, device: &Named<'a>) -> Option<Point> {
+        let address = u16::try_from(i32::from(point.address()) + shift).ok();
+        let moved = address.and_then(|address| {
+            Point::new(point.table(), address, point.value_type(), point.order(), 1).ok()
+        });
+        if moved.is_none() {
+            let place = device.fields.own("shift").map_or(device.fields.place, |field| field.place());
+            self.faults.tell(place, Fault::ShiftedOut { tag: tag.to_owned(), point });
+        }
+        moved
     }
 
     fn device_order(&mut self, fields: &Fields<'a>) -> Order {

@@ -15,7 +15,9 @@
 
 use std::collections::BTreeMap;
 
+use super::about::About;
 use super::fault::SiteErrors;
+use super::{Device, Site, Tag};
 use crate::document::Document;
 
 /// A profile whose text has been checked.
@@ -23,6 +25,9 @@ use crate::document::Document;
 pub struct Profile {
     name: String,
     document: Document<'static>,
+    about: Option<About>,
+    /// With one device, which has nothing but the profile.
+    site: Site,
 }
 
 /// The profiles that devices can name.
@@ -37,9 +42,32 @@ impl Profile {
     /// # Errors
     /// All that is wrong with it; the text is file 0.
     pub fn parse(name: &str, text: &str) -> Result<Self, SiteErrors> {
-        super::parse::check_profile(text)?;
-        let (document, _) = Document::parse(text, 0);
-        Ok(Profile { name: name.to_owned(), document: document.into_owned() })
+        let (document, about, site) = super::parse::check_profile(text)?;
+        Ok(Profile { name: name.to_owned(), document: document.into_owned(), about, site })
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub const fn about(&self) -> Option<&About> {
+        self.about.as_ref()
+    }
+
+    /// A device that has nothing but this profile: what it takes in one request, and what is strange about it.
+    #[must_use]
+    pub fn device(&self) -> Option<&Device> {
+        self.site.devices().first()
+    }
+
+    /// Its tags, in the order of the file.
+    #[must_use]
+    pub fn tags(&self) -> &[Tag] {
+        self.site.tags()
+    }
+
+    /// What the link of such a device has to wait for.
+    #[must_use]
+    pub fn timing(&self) -> Option<&super::Timing> {
+        self.site.lanes().first().map(|lane| &lane.timing)
     }
 
     /// What devices call it.
