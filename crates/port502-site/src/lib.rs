@@ -4,6 +4,7 @@
 //! - [`datum`][]: what a point holds, from registers and to registers;
 //! - [`register_map`][]: a CSV file with all the points of a device;
 //! - [`rights`][]: a CSV file with what clients of each role may do;
+//! - [`profiles`][]: devices that are known already, and [`sunspec`][], those that say themselves what they are;
 //! - [`read_plan`][] and [`write_plan`][]: the requests that read many points, and that write one.
 //!
 //! ```
@@ -25,10 +26,12 @@ mod document;
 mod excerpt;
 mod nearest;
 pub mod point;
+pub mod profiles;
 pub mod read_plan;
 pub mod register_map;
 pub mod rights;
 pub mod site;
+pub mod sunspec;
 pub mod write_plan;
 
 pub use datum::{Cells, Datum, ValueError};

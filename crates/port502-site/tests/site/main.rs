@@ -1,8 +1,10 @@
 //! The site file: the example, all that can be wrong, and what it compiles to.
 
 mod broken;
+mod built_in;
 mod changes;
 mod example;
 mod keys;
 mod laws;
 mod profiles;
+mod sunspec;
