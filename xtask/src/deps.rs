@@ -45,6 +45,8 @@ const LAYERS: &[Layer] = &[
     // Captures know TCP/IP, the store knows points; neither knows Modbus.
     Layer { name: "port502-capture", level: 4, kind: Kind::Pure, never: MODBUS },
     Layer { name: "port502-store", level: 4, kind: Kind::Outer, never: &["port502-wire", "port502-session"] },
+    // What other tools have as site files: parsers for their formats, and still no I/O.
+    layer("port502-import", 4, Kind::Pure),
     layer("port502-net", 4, Kind::Outer),
     layer("port502", 5, Kind::Outer),
     layer("port502-survey", 5, Kind::Outer),
