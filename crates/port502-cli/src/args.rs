@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, cert, check, completions, decode, demo, gateway, identify, man, plan, poll, read, serve, write,
+    bench, cert, check, completions, decode, demo, export, gateway, identify, import, man, plan, poll,
+    profiles, read, serve, write,
 };
 use crate::failure::Failure;
 
@@ -34,6 +35,9 @@ pub(crate) enum Command {
     Cert(cert::Args),
     Gateway(Box<gateway::Args>),
     Plan(plan::Args),
+    Profiles(profiles::Args),
+    Import(import::Args),
+    Export(export::Args),
     Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -53,6 +57,9 @@ impl Command {
             Command::Cert(args) => cert::run(args),
             Command::Gateway(args) => gateway::run(&args),
             Command::Plan(args) => plan::run(args),
+            Command::Profiles(args) => profiles::run(args),
+            Command::Import(args) => import::run(args),
+            Command::Export(args) => export::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),

@@ -3,7 +3,8 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use port502_site::site::{Profiles, Site, SourceFile, render};
+use port502_site::profiles;
+use port502_site::site::{Site, SourceFile, render};
 
 use crate::failure::{Exit, Failure};
 
@@ -27,8 +28,7 @@ pub(crate) fn read(path: &Path) -> Result<Site, Failure> {
     let texts = texts(path)?;
     let files: Vec<SourceFile<'_>> =
         texts.iter().map(|file| SourceFile { name: &file.name, text: &file.text }).collect();
-    // Built-in profiles come with their own commit; what a site says of itself needs none.
-    Site::parse(&files, &Profiles::none()).map_err(|errors| {
+    Site::parse(&files, profiles::built_in()).map_err(|errors| {
         let shown = render::shown(&files, &errors);
         let more = shown.len().saturating_sub(SHOWN_MAX) + errors.omitted;
         let mut lines = Vec::new();

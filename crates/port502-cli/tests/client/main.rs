@@ -13,6 +13,7 @@ mod demo;
 #[cfg(unix)]
 mod gateway;
 mod identify;
+mod import;
 #[cfg(unix)]
 mod interrupt;
 mod poll;
