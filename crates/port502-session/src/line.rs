@@ -12,10 +12,11 @@
 //! request in function, quantity and echo; everything else is passed over. [`ServerLine`] finds the frames that come,
 //! those of other servers among them, and knows whether a request is still the last thing that was said.
 //!
-//! What a line cannot tell apart: an answer that comes after its request was given up, from the same unit and fitting
-//! the next request as well (another address, the same function and quantity). Transaction ids are for that. What can
-//! be done is done: whatever comes before the next request goes out is discarded, after a request that was given up
-//! the line has to be quiet first, and the time that a request has should be longer than the slowest device takes.
+//! Nothing in an answer says which request it belongs to. So after a request that was given up, another to the same
+//! unit with the same function waits until the late answer has come, or as long again as the first was given
+//! ([`ClientLine::free_for`]); and whatever comes before a request goes out is discarded. What a line cannot tell apart is
+//! an answer that is later still, or one that comes twice: transaction ids are for that, and the time that a request has
+//! should be longer than the slowest device takes.
 
 mod client;
 mod server;
@@ -225,6 +226,52 @@ mod tests {
         ask(&mut line, 1100, 1, &READ).unwrap();
         let rest = adu(1, &[3, 2, 0, 7]);
         hears(&mut line, 1120, &rest, Some(Event::Answer { pdu: &[3, 2, 0, 7] }));
+    }
+
+    #[test]
+    fn a_late_answer_is_not_the_next_ones() {
+        const OTHER: [u8; 5] = [3, 0, 9, 0, 1];
+        let given_up = || {
+            let mut line = client("rtu:///dev/ttyS0");
+            ask(&mut line, 1, 1, &READ).unwrap();
+            assert_eq!(line.handle_timeout(at(1001)), Some(Event::GivenUp { error: None }));
+            line
+        };
+        let line = given_up();
+        let (free, late) = (line.free_at(), at(2001));
+        for (unit, pdu, want) in [
+            (1, &OTHER, late),
+            // The answer to the same question is as good, another unit's or function's is told apart.
+            (1, &READ, free),
+            (2, &OTHER, free),
+            (1, &[4, 0, 9, 0, 1], free),
+        ] {
+            assert_eq!(line.free_for(UnitId(unit), pdu), want, "unit {unit} {pdu:02x?}");
+        }
+        // Once it has come, or an exception in its place, nothing is waited for.
+        for answer in [&ANSWER[..], &[0x83, 6]] {
+            let mut line = given_up();
+            hears(&mut line, 1300, &adu(1, answer), Some(Event::PassedOver { unit: UnitId(1) }));
+            assert_eq!(line.free_for(UnitId(1), &OTHER), line.free_at());
+        }
+        // Asked again and answered late: the second answer may still come.
+        let mut line = given_up();
+        ask(&mut line, 1100, 1, &READ).unwrap();
+        hears(&mut line, 1200, &adu(1, &ANSWER), Some(Event::Answer { pdu: &ANSWER }));
+        assert_eq!(line.free_for(UnitId(1), &OTHER), late);
+        hears(&mut line, 1300, &adu(1, &ANSWER), Some(Event::PassedOver { unit: UnitId(1) }));
+        assert_eq!(line.free_for(UnitId(1), &OTHER), line.free_at());
+        // A request that had to wait for its turn has less time than its answer has to be late.
+        let mut line = client("rtu:///dev/ttyS0");
+        line.wait_for_late(Duration::from_secs(3));
+        ask(&mut line, 1, 1, &READ).unwrap();
+        line.handle_timeout(at(1001)).unwrap();
+        assert_eq!(line.free_for(UnitId(1), &OTHER), at(4001));
+        // A broadcast has no answer to wait for.
+        let mut line = client("rtu:///dev/ttyS0");
+        ask(&mut line, 1, 0, &[6, 0, 1, 0, 2]).unwrap();
+        line.handle_timeout(at(5000)).unwrap();
+        assert_eq!(line.free_for(UnitId(1), &[6, 0, 2, 0, 2]), line.free_at());
     }
 
     #[test]

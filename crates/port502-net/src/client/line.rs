@@ -111,15 +111,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
     async fn ask(&mut self, command: &Command) -> Result<Result<Pdu, Error>, Broken> {
         let late = |sent| Ok(Err(Error::Timeout { after: command.timeout, sent }));
         let unsent = |source| Broken { sent: false, source };
+        self.session.wait_for_late(command.timeout);
+        let mut held = false;
         // First what has come: it is no answer, and it may have to end before anybody else speaks.
         loop {
             while let Some(heard) = arrived(&mut self.stream, &mut self.input).await {
                 self.pass_over(heard.map_err(unsent)?);
             }
             self.expire();
-            let free = self.session.free_at();
+            let mut free = self.session.free_for(command.unit, command.pdu.as_bytes());
+            held |= free > self.session.free_at();
             if free <= self.now() {
-                break;
+                // One that had to let the late answer of another pass by is not given up as early as that leaves it:
+                // its own answer would be the next late one, and so on for ever.
+                let left = command.deadline.saturating_duration_since(Instant::now());
+                if !held || left >= command.timeout / 2 {
+                    break;
+                }
+                free = self.session_time(command.deadline);
             }
             let wake = self.session.poll_timeout().map_or(free, |quiet| quiet.min(free));
             let wake = self.instant(wake).min(command.deadline);

@@ -78,10 +78,36 @@ struct Asked {
     /// What was asked, to compare the answer with.
     pdu: Vec<u8>,
     deadline: Instant,
+    /// Until when the answer may come should it be given up.
+    late_until: Instant,
     /// What a broadcast is answered with in the place of the servers, at its deadline.
     acknowledgement: Option<Vec<u8>>,
     wrong: Option<AnswerError>,
 }
+
+/// A request that was given up, and whose answer may still come.
+#[derive(Debug)]
+struct Late {
+    unit: UnitId,
+    pdu: Vec<u8>,
+    until: Instant,
+}
+
+impl Late {
+    /// Whether its answer would be taken for that to another request. That to the same request is as good.
+    fn disturbs(&self, unit: UnitId, pdu: &[u8]) -> bool {
+        self.unit == unit && self.pdu.first() == pdu.first() && self.pdu != pdu
+    }
+
+    fn is_answered_by(&self, frame: &Frame<'_>) -> bool {
+        let function = frame.pdu.first().map(|function| function & 0x7F);
+        self.unit == frame.unit && self.pdu.first().map(|asked| asked & 0x7F) == function
+    }
+}
+
+/// Requests given up that are remembered; the oldest is forgotten when there are more. Each takes its whole time to be
+/// given up, so that more than one or two are rare.
+const LATE_MAX: usize = 16;
 
 /// One line as the client on it sees it.
 ///
@@ -107,6 +133,9 @@ pub struct ClientLine {
     decoder: Decoder,
     delimiter: u8,
     asked: Option<Asked>,
+    /// How long a request is waited for, as the caller last said.
+    patience: Duration,
+    late: Vec<Late>,
     echo: Echo,
     /// When the last byte came.
     heard: Instant,
@@ -126,6 +155,8 @@ impl ClientLine {
             decoder: Decoder::new(framing, Hears::Responses, LF),
             delimiter: LF,
             asked: None,
+            patience: Duration::ZERO,
+            late: Vec::new(),
             echo: Echo::default(),
             heard: Instant::ZERO,
             free: Instant::ZERO,
@@ -145,6 +176,21 @@ impl ClientLine {
         // Before the first byte there is nothing to keep a distance from.
         let heard = if self.heard == Instant::ZERO { Instant::ZERO } else { self.heard + silence };
         heard.max(self.free)
+    }
+
+    /// The same for one request. After one that was given up, another to the same unit with the same function has to
+    /// wait until the late answer has come, or as long again as the request was given: nothing in an answer says
+    /// which of the two it belongs to. The same request, and those to others, need not wait.
+    #[must_use]
+    pub fn free_for(&self, unit: UnitId, pdu: &[u8]) -> Instant {
+        let late = self.late.iter().filter(|late| late.disturbs(unit, pdu)).map(|late| late.until);
+        late.fold(self.free_at(), Instant::max)
+    }
+
+    /// How long requests are waited for from now on, where their deadlines leave them less because they had to wait
+    /// for their turn: it is how long an answer may be on its way after its request was given up.
+    pub fn wait_for_late(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Makes the frame of a request, which the caller sends at once. What came before is forgotten: it cannot be
@@ -178,7 +224,11 @@ impl ClientLine {
         if self.settings.echo {
             self.echo.expect(adu);
         }
-        self.asked = Some(Asked { unit, pdu: pdu.into(), deadline, acknowledgement, wrong: None });
+        self.late.retain(|late| late.until > now);
+        let patience = self.patience.max(deadline.since(now));
+        let late_until = deadline + patience;
+        self.asked =
+            Some(Asked { unit, pdu: pdu.into(), deadline, late_until, acknowledgement, wrong: None });
         Ok(adu)
     }
 
@@ -190,18 +240,19 @@ impl ClientLine {
         if !self.echo.strip(input) {
             *input = &[];
             // Who was asked may have understood all the same: its answer, due by the deadline, is not to be run into.
-            let deadline = self.asked.as_ref().map_or(now, |asked| asked.deadline);
-            self.over(now.max(deadline));
+            let asked = self.asked.take()?;
+            let deadline = asked.deadline;
+            self.over(asked, now.max(deadline));
             return Some(Event::Collision);
         }
         let received = self.decoder.next(input)?;
-        take(&mut self.asked, &mut self.answer, &mut self.delimiter, received)
+        take(&mut self.asked, &mut self.late, &mut self.answer, &mut self.delimiter, received)
     }
 
     /// The end of a datagram is the end of its frame. Call it until it returns `None`.
     pub fn end_of_datagram(&mut self) -> Option<Event<'_>> {
         let received = self.decoder.quiet()?;
-        take(&mut self.asked, &mut self.answer, &mut self.delimiter, received)
+        take(&mut self.asked, &mut self.late, &mut self.answer, &mut self.delimiter, received)
     }
 
     /// What comes of the time; call it when [`poll_timeout`](Self::poll_timeout) has come, until it returns `None`.
@@ -221,8 +272,9 @@ impl ClientLine {
             self.answer = acknowledgement;
             return Some(Event::Answer { pdu: &self.answer });
         }
-        self.over(now);
-        Some(Event::GivenUp { error: asked.wrong })
+        let error = asked.wrong;
+        self.over(asked, now);
+        Some(Event::GivenUp { error })
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
@@ -241,17 +293,24 @@ impl ClientLine {
 
     /// The request ends without an answer `at` this time: the line has to be quiet before the next, for the answer may
     /// be about to come.
-    fn over(&mut self, at: Instant) {
-        self.asked = None;
+    fn over(&mut self, asked: Asked, at: Instant) {
         self.echo.forget();
         let quiet: Duration = self.settings.quiet.max(self.settings.gap);
         self.free = self.free.max(at + quiet);
+        // Nobody answers a broadcast.
+        if asked.acknowledgement.is_none() {
+            if self.late.len() >= LATE_MAX {
+                self.late.remove(0);
+            }
+            self.late.push(Late { unit: asked.unit, pdu: asked.pdu, until: asked.late_until });
+        }
     }
 }
 
 /// What a frame, or bytes that are none, mean for the request that is on its way.
 fn take<'a>(
     asked: &mut Option<Asked>,
+    late: &mut Vec<Late>,
     answer: &'a mut Vec<u8>,
     delimiter: &mut u8,
     received: Received<'_>,
@@ -261,9 +320,16 @@ fn take<'a>(
         Received::CheckError { bytes } | Received::Noise { bytes } => return Some(Event::Dropped { bytes }),
     };
     let unit = frame.unit;
+    let mut passed_over = |frame: &Frame<'_>| {
+        // It may be the one that was waited for.
+        if let Some(at) = late.iter().position(|late| late.is_answered_by(frame)) {
+            late.remove(at);
+        }
+        Some(Event::PassedOver { unit })
+    };
     // A broadcast is answered by nobody, whatever comes.
     let Some(open) = asked.as_mut().filter(|asked| asked.acknowledgement.is_none()) else {
-        return Some(Event::PassedOver { unit });
+        return passed_over(&frame);
     };
     match judge(open, &frame) {
         Ok(()) => {
@@ -277,7 +343,7 @@ fn take<'a>(
         }
         Err(error) => {
             open.wrong = Some(error);
-            Some(Event::PassedOver { unit })
+            passed_over(&frame)
         }
     }
 }
