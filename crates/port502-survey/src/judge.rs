@@ -164,6 +164,8 @@ pub enum Protection {
     Certificate,
     /// It could not be seen.
     Unknown,
+    /// What listens speaks another protocol: nobody knows what it lets clients do.
+    AnotherProtocol,
 }
 
 /// How a listener did not answer.
@@ -225,7 +227,10 @@ impl Finding {
     pub fn severity(&self) -> Severity {
         let act = match &self.what {
             What::OpenToNetworks(exposure) => {
-                matches!(exposure.protection, Protection::None | Protection::Own)
+                matches!(
+                    exposure.protection,
+                    Protection::None | Protection::Own | Protection::AnotherProtocol
+                )
             }
             // Over UDP, and to a wrong address of DNP3, a device says nothing, and that is no sign of anything.
             What::NoAnswer(_) => self.transport == Transport::Tcp && self.service != Service::Dnp3,
@@ -298,7 +303,8 @@ fn listener(snapshot: &Snapshot, outcomes: &Outcomes, endpoint: &Endpoint, add: 
     }
     let silence = match outcome {
         Outcome::SomethingElse { bytes, looks_like } => {
-            return add(What::SomethingElse { looks_like: *looks_like, bytes: bytes.clone() });
+            add(What::SomethingElse { looks_like: *looks_like, bytes: bytes.clone() });
+            None
         }
         Outcome::NotAsked(NotAsked::NotOverUdp) => return add(What::UnusualOverUdp),
         Outcome::Silent => Some(Silence::Silent),
@@ -314,6 +320,13 @@ fn listener(snapshot: &Snapshot, outcomes: &Outcomes, endpoint: &Endpoint, add: 
     }
     let what = reach(snapshot, endpoint, outcome);
     let reached = matches!(what, What::OpenToNetworks(_) | What::LimitedByFilter { .. });
+    // Whatever it is, that everybody reaches it matters. What is said of servers of the protocol only would be wrong.
+    if let Outcome::SomethingElse { .. } = outcome {
+        if let What::OpenToNetworks(_) = what {
+            add(what);
+        }
+        return;
+    }
     if let What::OpenToNetworks(_) = what {
         let signs = signs_against(snapshot, endpoint);
         if !signs.is_empty() && !has_role(snapshot, outcomes, endpoint) {
@@ -429,6 +442,7 @@ fn ways<'s>(endpoint: &Endpoint, interfaces: &'s [Interface]) -> Vec<&'s Interfa
 
 fn protection(service: Service, outcome: &Outcome) -> Protection {
     match (service, outcome) {
+        (_, Outcome::SomethingElse { .. }) => Protection::AnotherProtocol,
         (Service::OpcUa, _) => Protection::Own,
         (Service::ModbusSecurity, Outcome::Speaks(Answer::Tls(tls::Answer::Hello(hello)))) => {
             if hello.asks_for_certificate { Protection::Certificate } else { Protection::None }

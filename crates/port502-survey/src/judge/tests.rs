@@ -171,7 +171,13 @@ fn interfaces_are_counted_by_what_comes_in() {
 fn what_it_answers_decides() {
     let something_else =
         Outcome::SomethingElse { bytes: b"HTTP".to_vec(), looks_like: Some("a web server (HTTP)") };
-    Case::new().listener(502, &["0.0.0.0"], something_else.clone()).finds(&["502! something-else"]);
+    Case::new()
+        .listener(502, &["0.0.0.0"], something_else.clone())
+        .finds(&["502! something-else", "502! open-to-networks"]);
+    assert_eq!(
+        Case::new().listener(502, &["0.0.0.0"], something_else.clone()).exposure().protection,
+        Protection::AnotherProtocol
+    );
     Case::new().listener(502, &["127.0.0.1"], something_else).finds(&["502! something-else"]);
     Case::new()
         .listener(502, &["127.0.0.1"], Outcome::Silent)

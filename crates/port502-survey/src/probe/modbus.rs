@@ -45,8 +45,10 @@ pub fn read(bytes: &[u8]) -> Progress {
     if !(3..=254).contains(&len) {
         return Progress::No;
     }
-    let (Some(unit), Some(function)) = (fields.u8(), fields.0.first()) else { return Progress::More };
-    if unit != 0xFF || !matches!(function, 0x2B | 0xAB) {
+    // Which unit answers is not looked at: a server by itself may well say its own id instead of the 255 it was asked as,
+    // which says nothing of whether it is Modbus.
+    let (Some(_), Some(function)) = (fields.u8(), fields.0.first()) else { return Progress::More };
+    if !matches!(function, 0x2B | 0xAB) {
         return Progress::No;
     }
     let Some(pdu) = fields.take(usize::from(len) - 1) else { return Progress::More };
@@ -77,12 +79,12 @@ mod tests {
         assert_eq!(whole(&[0x83, 1]), Progress::No);
         assert_eq!(read(&[]), Progress::More);
         assert_eq!(read(&[0, 1, 0, 0, 0, 3, 0xFF, 0xAB]), Progress::More);
-        // The transaction, the protocol and the unit must be those asked.
-        for other in [
-            &[0, 2, 0, 0, 0, 3, 0xFF, 0xAB, 1],
-            &[0, 1, 0, 1, 0, 3, 0xFF, 0xAB, 1],
-            &[0, 1, 0, 0, 0, 3, 1, 0xAB, 1],
-        ] {
+        // A server may answer with its own unit id.
+        for unit in [0, 1, 17, 247] {
+            assert_eq!(read(&[0, 1, 0, 0, 0, 3, unit, 0xAB, 1]), done(Answer::Exception(1)), "unit {unit}");
+        }
+        // The transaction and the protocol must be those asked.
+        for other in [&[0, 2, 0, 0, 0, 3, 0xFF, 0xAB, 1], &[0, 1, 0, 1, 0, 3, 0xFF, 0xAB, 1]] {
             assert_eq!(read(other), Progress::No, "{other:02x?}");
         }
         assert_eq!(read(&REQUEST), Progress::No);

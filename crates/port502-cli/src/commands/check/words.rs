@@ -246,6 +246,10 @@ fn open(finding: &Finding, exposure: &Exposure) -> String {
             "{service} on {port} is reachable from {by}{over}. Whether it asks clients for a certificate could \
              not be seen.{public}{filter}"
         ),
+        Protection::AnotherProtocol => format!(
+            "Whatever it is that sits on {port}, it is reachable from {by}{over}, and what it lets clients do is \
+             not known.{public}{filter}"
+        ),
         Protection::Own => format!(
             "Industrial control open to every network: {service} on {port} is reachable from {by}{over}. Who may \
              read and write is up to the server's own settings: check that it refuses anonymous users and the \
