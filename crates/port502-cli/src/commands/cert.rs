@@ -3,6 +3,8 @@
 mod authority;
 mod show;
 
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -223,8 +225,17 @@ fn file_for(folder: &Path, name: &str) -> Result<PathBuf, Failure> {
     Ok(folder.join(format!("{}.pem", name.replace(' ', "-"))))
 }
 
+/// All of a file, unless it has more bytes than `max`: a mistyped name may be one without an end.
+fn read_up_to(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max {
+        return Err(io::Error::other(format!("it has more than {} MiB", max >> 20)));
+    }
+    Ok(bytes)
+}
+
 fn print(lines: &[String]) -> Result<(), Failure> {
-    use std::io::Write as _;
     let mut out = std::io::stdout().lock();
     for line in lines {
         writeln!(out, "{line}")?;

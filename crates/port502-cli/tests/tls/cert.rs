@@ -122,6 +122,90 @@ fn revoked_by_file_or_by_number_and_never_forgotten() {
 }
 
 #[test]
+fn at_once_nothing_is_lost() {
+    let folder = Folder::new();
+    folder.must("port502 cert ca");
+    let all_at_once = |line: fn(usize) -> String| {
+        let start = |n| {
+            let line = line(n);
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let mut command = folder.command(words[0], &words[1..]);
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+            command.spawn().unwrap()
+        };
+        let children: Vec<_> = (0..8).map(start).collect();
+        for child in children {
+            let ended = child.wait_with_output().unwrap();
+            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        }
+    };
+    all_at_once(|n| format!("port502 cert client --name c{n}"));
+    assert_eq!(folder.read("pki/issued.csv").lines().count(), 9);
+    let number = |folder: &Folder| {
+        let out = folder.read("pki/crl.pem");
+        let der = x509_parser::pem::parse_x509_pem(out.as_bytes()).unwrap().1.contents;
+        let (_, list) = x509_parser::parse_x509_crl(&der).unwrap();
+        u64::try_from(list.crl_number().unwrap()).unwrap()
+    };
+    let before = number(&folder);
+    all_at_once(|n| format!("port502 cert revoke pki/c{n}.pem"));
+    assert_eq!(shown(&folder, "pki/crl.pem")["revoked"].as_array().unwrap().len(), 8);
+    assert!(number(&folder) >= before + 8);
+    let record = folder.read("pki/issued.csv");
+    assert_eq!(record.lines().skip(1).filter(|line| line.ends_with('Z')).count(), 8, "{record}");
+    let names = std::fs::read_dir(folder.0.join("pki")).unwrap().map(|it| it.unwrap().file_name());
+    let left: Vec<_> = names.filter(|name| name.to_string_lossy().ends_with(".new")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_link_in_the_folder_leads_nowhere_and_modes_stay() {
+    let folder = Folder::new();
+    folder.must("port502 cert ca");
+    folder.must("port502 cert client --name a");
+    folder.write("elsewhere", "mine");
+    std::os::unix::fs::symlink("../elsewhere", folder.0.join("pki/crl.pem.new")).unwrap();
+    let list = folder.0.join("pki/crl.pem");
+    std::fs::set_permissions(&list, std::fs::Permissions::from_mode(0o600)).unwrap();
+    folder.must("port502 cert revoke pki/a.pem");
+    assert_eq!(folder.read("elsewhere"), "mine");
+    let metadata = std::fs::symlink_metadata(&list).unwrap();
+    assert!(metadata.is_file());
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn files_without_an_end_are_refused() {
+    let folder = Folder::new();
+    folder.must("port502 cert ca");
+    folder.must("port502 cert client --name a");
+    let want = "it has more than 16 MiB";
+    for line in ["show /dev/zero", "revoke /dev/zero"] {
+        let ran = folder.run(&format!("port502 cert {line}"));
+        assert!(ran.code == 1 && ran.err.contains(want), "{line}: {ran:?}");
+    }
+    for (file, want) in [("issued.csv", "it has more than 64 MiB"), ("crl.pem", want), ("ca.pem", want)] {
+        let path = folder.0.join("pki").join(file);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        let ran = folder.run("port502 cert revoke pki/a.pem");
+        assert!(ran.code == 1 && ran.err.contains(want), "{file}: {ran:?}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, whole).unwrap();
+    }
+}
+
+#[test]
+fn what_could_not_be_written_is_not_in_the_record() {
+    let folder = Folder::new();
+    folder.must("port502 cert ca");
+    let ran = folder.run("port502 cert client --name a --out nowhere/a.pem");
+    assert!(ran.code == 1 && ran.err.contains("cannot write nowhere/a.key"), "{ran:?}");
+    assert_eq!(folder.read("pki/issued.csv").lines().count(), 1);
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused() {
     let folder = Folder::new();
     for (line, code, want) in [

@@ -9,10 +9,14 @@ use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
 use super::Certificate;
 
+/// So many characters of a subject that nothing proves are told: anybody can show one that fills the log.
+pub const SUBJECT_MAX: usize = 200;
+
 /// A handshake that failed: with whom, as far as that is known, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HandshakeFailure {
-    /// The subject of the certificate that the peer has shown. Nothing proves that it is the peer's.
+    /// The subject of the certificate that the peer has shown, at most [`SUBJECT_MAX`] characters of it. Nothing proves
+    /// that it is the peer's.
     pub subject: Option<String>,
     /// Its SHA-256.
     pub fingerprint: Option<[u8; 32]>,
@@ -93,9 +97,17 @@ impl HandshakeFailure {
         match shown {
             None => HandshakeFailure::unknown(fault),
             Some(Certificate { subject, fingerprint, .. }) => {
-                HandshakeFailure { subject: Some(subject), fingerprint: Some(fingerprint), fault }
+                HandshakeFailure { subject: Some(shortened(subject)), fingerprint: Some(fingerprint), fault }
             }
         }
+    }
+}
+
+/// Cut to [`SUBJECT_MAX`] characters, the last of which says so.
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(SUBJECT_MAX) {
+        None => text,
+        Some(_) => text.chars().take(SUBJECT_MAX - 1).chain(['…']).collect(),
     }
 }
 
@@ -131,7 +143,7 @@ impl fmt::Display for HandshakeFault {
                 write!(f, "its certificate is not for {wanted}")?;
                 match presented.as_slice() {
                     [] => f.write_str(", and has no name"),
-                    names => write!(f, ", but for {}", names.join(", ")),
+                    names => write!(f, ", but for {}", shortened(names.join(", "))),
                 }
             }
             HandshakeFault::Purpose => f.write_str("its certificate is for another purpose"),
@@ -290,5 +302,21 @@ pub(super) fn of_certificate(error: &CertificateError) -> HandshakeFault {
                 HandshakeFault::BadCertificate(text)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_does_not_fill_the_log() {
+        let names: Vec<String> = (0..300).map(|n| format!("O=ä{n}")).collect();
+        let text = shortened(names.join(", "));
+        assert_eq!((text.chars().count(), text.chars().last()), (SUBJECT_MAX, Some('…')));
+        let just = "x".repeat(SUBJECT_MAX);
+        assert_eq!(shortened(just.clone()), just);
+        let fault = HandshakeFault::Name { wanted: "plc".into(), presented: names };
+        assert!(fault.to_string().chars().count() < SUBJECT_MAX + 60);
     }
 }

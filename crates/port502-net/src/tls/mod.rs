@@ -22,8 +22,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::{SupportedProtocolVersion, version};
 
 pub use certificate::{Certificate, NoCertificate, fingerprint, hex};
-pub use failure::{HandshakeFailure, HandshakeFault};
-pub use files::{Notice, TlsError, What, notices};
+pub use failure::{HandshakeFailure, HandshakeFault, SUBJECT_MAX};
+pub use files::{FILE_MAX, Notice, TlsError, What, notices};
 
 pub(crate) use accept::{Accepted, Acceptor, linger};
 pub(crate) use connect::{ConnectError, Connectors, connect};

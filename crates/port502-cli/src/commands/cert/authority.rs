@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use port502_net::tls::{Certificate, hex};
+use port502_net::tls::{Certificate, FILE_MAX, hex};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CustomExtension,
     DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
@@ -20,6 +20,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
 
+use super::read_up_to;
 use crate::failure::Failure;
 
 /// The extension with the role (Modbus/TCP Security, R-21).
@@ -27,6 +28,9 @@ const ROLE: &[u64] = &[1, 3, 6, 1, 4, 1, 50316, 802, 1];
 
 /// Valid from so long before it was made, for clocks that are behind.
 const BACKDATED: Duration = Duration::hours(1);
+
+/// Bytes of the record: some hundred thousand certificates.
+const RECORD_MAX: u64 = 1 << 26;
 
 const RECORD_HEADER: &str = "serial,kind,name,role,not_before,not_after,file,sha256,revoked\n";
 
@@ -54,6 +58,15 @@ pub(super) struct Made {
     pub(super) what: String,
 }
 
+/// What a revocation list says.
+#[derive(Default)]
+struct Revoked {
+    /// Serial numbers, each with its time.
+    certificates: Vec<(Vec<u8>, OffsetDateTime)>,
+    /// The list's own number, where it has one.
+    number: Option<u64>,
+}
+
 pub(super) struct Authority {
     folder: PathBuf,
     /// Its certificate, as it was read: it goes behind each that it signs.
@@ -77,10 +90,11 @@ impl Authority {
     pub(super) fn make(folder: &Path, name: &str, days: u32) -> Result<Made, Failure> {
         let [certificate, key, list, record] =
             ["ca.pem", "ca.key", "crl.pem", "issued.csv"].map(|it| folder.join(it));
+        make_folder(folder)?;
+        let _lock = Lock::of(folder)?;
         for path in [&certificate, &key, &list, &record] {
             refuse_to_overwrite(path)?;
         }
-        make_folder(folder)?;
         let mut params = params(name, days, None)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -91,7 +105,7 @@ impl Authority {
         write_new(&key, &key_pem, Mode::Secret)?;
         write_new(&certificate, &issuer.pem(), Mode::Open)?;
         let made = Certificate::parse(issuer.der()).map_err(unexpected)?;
-        Authority::load(folder)?.write_list(&[])?;
+        Authority::load(folder)?.write_list(&Revoked::default())?;
         Ok(Made { certificate, key, what: describe(&made) })
     }
 
@@ -100,7 +114,7 @@ impl Authority {
         let (certificate, key) = (folder.join("ca.pem"), folder.join("ca.key"));
         let hint = "; make an authority with `port502 cert ca`, or say with --dir where it is";
         let read = |path: &Path| {
-            fs::read_to_string(path)
+            read_text(path, FILE_MAX)
                 .map_err(|error| cannot("read the authority's", path, format!("{error}{hint}")))
         };
         let (pem, key_pem) = (read(&certificate)?, read(&key)?);
@@ -160,11 +174,15 @@ impl Authority {
         let key = new_key()?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(unexpected)?;
         let made = Certificate::parse(certificate.der()).map_err(unexpected)?;
-        // First what can be told apart from a certificate that is there: one that is not recorded could only be
-        // revoked by its file.
+        // The record before the certificate: one that is not recorded could only be revoked by its file. And the files
+        // before the record, for it is not to have what could not be written.
+        let (mut key_file, mut file) =
+            (Fresh::create(&key_path, Mode::Secret)?, Fresh::create(out, Mode::Open)?);
+        key_file.write(&key.serialize_pem())?;
         self.record(wish, &made, out)?;
-        write_new(&key_path, &key.serialize_pem(), Mode::Secret)?;
-        write_new(out, &format!("{}{}", certificate.pem(), self.pem), Mode::Open)?;
+        file.write(&format!("{}{}", certificate.pem(), self.pem))?;
+        key_file.keep();
+        file.keep();
         Ok(Made { certificate: out.to_owned(), key: key_path, what: describe(&made) })
     }
 
@@ -186,13 +204,15 @@ impl Authority {
         ];
         let path = self.record_path();
         let line = fields.map(|field| quoted(&field)).join(",") + "\n";
+        let _lock = Lock::of(&self.folder)?;
         let append = || -> io::Result<()> {
-            let is_new = !path.exists();
             let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
-            if is_new {
-                file.write_all(RECORD_HEADER.as_bytes())?;
+            let length = file.metadata()?.len();
+            let text = if length == 0 { format!("{RECORD_HEADER}{line}") } else { line };
+            if length + text.len() as u64 > RECORD_MAX {
+                return Err(io::Error::other(format!("it would have more than {} MiB", RECORD_MAX >> 20)));
             }
-            file.write_all(line.as_bytes())?;
+            file.write_all(text.as_bytes())?;
             file.sync_all()
         };
         append().map_err(|error| cannot("write", &path, error))
@@ -200,6 +220,7 @@ impl Authority {
 
     /// Revokes a certificate by its file or its serial number, and says which it was.
     pub(super) fn revoke(&self, which: &str) -> Result<String, Failure> {
+        let _lock = Lock::of(&self.folder)?;
         let serial = if Path::new(which).exists() {
             self.serial_of_file(Path::new(which))?
         } else {
@@ -207,7 +228,7 @@ impl Authority {
         };
         let mut revoked = self.revoked()?;
         let list = self.list_path();
-        if revoked.iter().any(|(known, _)| *known == serial) {
+        if revoked.certificates.iter().any(|(known, _)| *known == serial) {
             return Err(Failure::other(format!(
                 "{} is revoked already: {} has it",
                 hex(&serial),
@@ -215,16 +236,16 @@ impl Authority {
             )));
         }
         let now = OffsetDateTime::now_utc();
-        revoked.push((serial.clone(), now));
+        revoked.certificates.push((serial.clone(), now));
         self.write_list(&revoked)?;
         self.record_revocation(&serial, now)?;
-        let name = self.recorded_name(&serial).map_or_else(String::new, |name| format!(" ({name})"));
+        let name = self.recorded_name(&serial)?.map_or_else(String::new, |name| format!(" ({name})"));
         let path = list.display();
         Ok(format!("revoked {}{name}; {path} says so: take it to every peer, and reload them", hex(&serial)))
     }
 
     fn serial_of_file(&self, path: &Path) -> Result<Vec<u8>, Failure> {
-        let bytes = fs::read(path).map_err(|error| cannot("read", path, error))?;
+        let bytes = read_up_to(path, FILE_MAX).map_err(|error| cannot("read", path, error))?;
         let der = CertificateDer::from_pem_slice(&bytes)
             .map_err(|_| cannot("revoke", path, "there is no certificate in PEM in it"))?;
         let certificate = Certificate::parse(&der).map_err(|error| cannot("revoke", path, error))?;
@@ -252,7 +273,7 @@ impl Authority {
         let digits: String = text.chars().filter(|c| *c != ':').collect::<String>().to_ascii_lowercase();
         let record = self.record_path();
         let is_number = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_hexdigit());
-        let known = self.recorded().into_iter().filter_map(|fields| fields.into_iter().next());
+        let known = self.recorded()?.into_iter().filter_map(|fields| fields.into_iter().next());
         match known.into_iter().find(|serial| is_number && *serial == digits) {
             Some(serial) => unhex(&serial).ok_or_else(|| cannot("read", &record, "a serial number is none")),
             None if is_number => Err(Failure::usage(format!(
@@ -266,22 +287,29 @@ impl Authority {
         }
     }
 
-    fn recorded(&self) -> Vec<Vec<String>> {
-        let text = fs::read_to_string(self.record_path()).unwrap_or_default();
-        text.lines().skip(1).map(fields).collect()
+    /// The rows of the record; none where there is no record.
+    fn recorded(&self) -> Result<Vec<Vec<String>>, Failure> {
+        let path = self.record_path();
+        match read_text(&path, RECORD_MAX) {
+            Ok(text) => Ok(text.lines().skip(1).map(fields).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            // One that cannot be read must not be replaced by one that has forgotten what was in it.
+            Err(error) => Err(cannot("read", &path, error)),
+        }
     }
 
-    fn recorded_name(&self, serial: &[u8]) -> Option<String> {
+    fn recorded_name(&self, serial: &[u8]) -> Result<Option<String>, Failure> {
         let serial = hex(serial);
-        self.recorded().into_iter().find(|fields| fields.first() == Some(&serial))?.into_iter().nth(2)
+        let row = self.recorded()?.into_iter().find(|fields| fields.first() == Some(&serial));
+        Ok(row.and_then(|row| row.into_iter().nth(2)))
     }
 
     /// What the list has; nothing where there is no list yet.
-    fn revoked(&self) -> Result<Vec<(Vec<u8>, OffsetDateTime)>, Failure> {
+    fn revoked(&self) -> Result<Revoked, Failure> {
         let path = self.list_path();
-        let bytes = match fs::read(&path) {
+        let bytes = match read_up_to(&path, FILE_MAX) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Revoked::default()),
             Err(error) => return Err(cannot("read", &path, error)),
         };
         // A list that cannot be read must not be replaced by one that has forgotten what was in it.
@@ -289,23 +317,27 @@ impl Authority {
             || cannot("read", &path, "it is no revocation list in PEM; put a good one in its place first");
         let der = CertificateRevocationListDer::from_pem_slice(&bytes).map_err(|_| unreadable())?;
         let (_, list) = CertificateRevocationList::from_der(&der).map_err(|_| unreadable())?;
-        Ok(list
+        let certificates = list
             .iter_revoked_certificates()
             .map(|one| (one.raw_serial().to_vec(), one.revocation_date.to_datetime()))
-            .collect())
+            .collect();
+        Ok(Revoked { certificates, number: list.crl_number().and_then(|number| u64::try_from(number).ok()) })
     }
 
-    fn write_list(&self, revoked: &[(Vec<u8>, OffsetDateTime)]) -> Result<(), Failure> {
+    fn write_list(&self, revoked: &Revoked) -> Result<(), Failure> {
         let now = OffsetDateTime::now_utc();
+        // Ever larger, as it has to be (RFC 5280, section 5.2.3): also twice in a second.
+        let clock = u64::try_from(now.unix_timestamp()).unwrap_or_default();
+        let number = revoked.number.map_or(clock, |last| clock.max(last.saturating_add(1)));
         let params = CertificateRevocationListParams {
             this_update: now - BACKDATED,
             // An authority of this kind publishes when it revokes, and not by the clock: peers that insist on the
             // date would lock everybody out.
             next_update: OffsetDateTime::from(self.not_after).max(now),
-            // Ever larger, as it has to be.
-            crl_number: SerialNumber::from(u64::try_from(now.unix_timestamp()).unwrap_or_default()),
+            crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs: revoked
+                .certificates
                 .iter()
                 .map(|(serial, time)| RevokedCertParams {
                     serial_number: SerialNumber::from_slice(serial),
@@ -317,13 +349,18 @@ impl Authority {
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let list = params.signed_by(&self.issuer).and_then(|list| list.pem()).map_err(unexpected)?;
-        replace(&self.list_path(), &list)
+        let path = self.list_path();
+        if list.len() as u64 > FILE_MAX {
+            let text = format!("it would have more than {} MiB, and no peer would load it", FILE_MAX >> 20);
+            return Err(cannot("write", &path, text));
+        }
+        replace(&path, &list)
     }
 
     fn record_revocation(&self, serial: &[u8], time: OffsetDateTime) -> Result<(), Failure> {
         let (serial, when) = (hex(serial), date(time.into()));
         let mut text = RECORD_HEADER.to_owned();
-        for mut row in self.recorded() {
+        for mut row in self.recorded()? {
             if row.first() == Some(&serial)
                 && let Some(revoked) = row.get_mut(8)
             {
@@ -460,6 +497,13 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
 }
 
 fn write_new(path: &Path, text: &str, mode: Mode) -> Result<(), Failure> {
+    let mut file = Fresh::create(path, mode)?;
+    file.write(text)?;
+    file.keep();
+    Ok(())
+}
+
+fn create_new(path: &Path, mode: Mode) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -472,22 +516,105 @@ fn write_new(path: &Path, text: &str, mode: Mode) -> Result<(), Failure> {
     }
     #[cfg(not(unix))]
     let _ = mode;
-    let write = |mut file: File| file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    options.open(path).and_then(write).map_err(|error| cannot("write", path, error))
+    options.open(path)
 }
 
-/// Whoever reads meanwhile sees the old or the new, and never half of it.
+/// A file that was not there before, and goes again unless it is kept.
+struct Fresh {
+    path: PathBuf,
+    file: File,
+    kept: bool,
+}
+
+impl Fresh {
+    fn create(path: &Path, mode: Mode) -> Result<Fresh, Failure> {
+        let file = create_new(path, mode).map_err(|error| cannot("write", path, error))?;
+        Ok(Fresh { path: path.to_owned(), file, kept: false })
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Failure> {
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_all());
+        written.map_err(|error| cannot("write", &self.path, error))
+    }
+
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if !self.kept {
+            // What keeps it from being removed is not what is to be told: that is on its way already.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The folder, for one at a time who reads what is in it to write it anew. It is free again when this is dropped, or the
+/// process ends.
+struct Lock {
+    #[cfg(unix)]
+    _folder: File,
+}
+
+impl Lock {
+    /// Waits until whoever has it is done.
+    #[cfg(unix)]
+    fn of(folder: &Path) -> Result<Lock, Failure> {
+        use rustix::fs::{FlockOperation, flock};
+        use rustix::io::retry_on_intr;
+        let lock = || -> io::Result<File> {
+            let file = File::open(folder)?;
+            retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
+            Ok(file)
+        };
+        lock().map(|_folder| Lock { _folder }).map_err(|error| cannot("lock the folder", folder, error))
+    }
+
+    /// Folders cannot be locked here: two at once are for whoever starts them to keep apart.
+    #[cfg(not(unix))]
+    fn of(_: &Path) -> Result<Lock, Failure> {
+        Ok(Lock {})
+    }
+}
+
+/// Whoever reads meanwhile sees the old or the new, and never half of it. What could be read by few can be after it.
 fn replace(path: &Path, text: &str) -> Result<(), Failure> {
+    let mut number = [0; 8];
+    SystemRandom::new()
+        .fill(&mut number)
+        .map_err(|_| Failure::other("the system gives no random numbers: try again"))?;
+    // Nobody can have put anything under that name, such as a link to another file.
     let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    };
-    write().map_err(|error| cannot("write", path, error))
+    name.push(format!(".{}.new", hex(&number)));
+    let mut new = Fresh::create(Path::new(&name), Mode::Open)?;
+    let failed = |error| cannot("write", path, error);
+    if let Some(old) = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file) {
+        new.file.set_permissions(old.permissions()).map_err(failed)?;
+    }
+    new.write(text)?;
+    fs::rename(&new.path, path).map_err(failed)?;
+    new.keep();
+    sync_folder_of(path).map_err(failed)
+}
+
+/// A new name is on the disk once its folder is.
+#[cfg(unix)]
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_folder_of(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn read_text(path: &Path, max: u64) -> io::Result<String> {
+    String::from_utf8(read_up_to(path, max)?).map_err(|_| io::Error::other("it is no text in UTF-8"))
 }
 
 #[cfg(test)]

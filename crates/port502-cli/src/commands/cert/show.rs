@@ -1,11 +1,10 @@
 //! `port502 cert show`: what is in a file, for people and for scripts.
 
-use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use port502_net::tls::{Certificate, fingerprint, hex};
+use port502_net::tls::{Certificate, FILE_MAX, fingerprint, hex};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -14,6 +13,7 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::authority::date;
+use super::read_up_to;
 use crate::failure::{Exit, Failure};
 use crate::output::no_controls;
 
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 fn items(path: &Path) -> Result<Vec<Item>, String> {
     let file = path.display();
-    let bytes = fs::read(path).map_err(|error| format!("cannot read {file}: {error}"))?;
+    let bytes = read_up_to(path, FILE_MAX).map_err(|error| format!("cannot read {file}: {error}"))?;
     let mut items = Vec::new();
     if bytes.windows(11).any(|window| window == b"-----BEGIN ") {
         let bad = |error| format!("{file}: no good PEM: {error}");
@@ -135,7 +135,7 @@ fn certificate_value(path: &Path, der: &CertificateDer<'_>, certificate: &Certif
         .filter_map(|(holds, name)| holds.then_some(name))
         .collect();
     let key = partner(path, "key").filter(|_| first).and_then(|beside| {
-        let key = PrivateKeyDer::from_pem_file(&beside).ok()?;
+        let key = PrivateKeyDer::from_pem_slice(&read_up_to(&beside, FILE_MAX).ok()?).ok()?;
         matches(der, key).map(|fits| fit(&beside, fits))
     });
     json!({
@@ -168,7 +168,7 @@ fn partner(path: &Path, ending: &str) -> Option<PathBuf> {
 }
 
 fn key_fits(certificate: &Path, key: &PrivateKeyDer<'_>) -> Option<bool> {
-    let der = CertificateDer::from_pem_file(certificate).ok()?;
+    let der = CertificateDer::from_pem_slice(&read_up_to(certificate, FILE_MAX).ok()?).ok()?;
     matches(&der, key.clone_key())
 }
 
@@ -189,7 +189,8 @@ fn algorithm(key: &PrivateKeyDer<'_>) -> Option<String> {
 
 /// Whether the list beside a certificate has it; `None` without a list of its authority.
 fn is_revoked(path: &Path, certificate: &Certificate) -> Option<bool> {
-    let der = CertificateRevocationListDer::from_pem_file(path.with_file_name("crl.pem")).ok()?;
+    let bytes = read_up_to(&path.with_file_name("crl.pem"), FILE_MAX).ok()?;
+    let der = CertificateRevocationListDer::from_pem_slice(&bytes).ok()?;
     let (_, list) = CertificateRevocationList::from_der(&der).ok()?;
     if list.issuer().to_string() != certificate.issuer || certificate.is_authority {
         return None;
