@@ -91,6 +91,7 @@ pub enum Judgement {
     Malformed(ExceptionCode),
 }
 
+/// What goes behind "may not".
 impl fmt::Display for Deed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = |write| if write { "write" } else { "read" };
@@ -100,8 +101,8 @@ impl fmt::Display for Deed {
             }
             Deed::Table { table, first, last, write } => write!(f, "{} {table}:{first}-{last}", verb(write)),
             Deed::File { file, write } => write!(f, "{} file:{file}", verb(write)),
-            Deed::Function { function, sub: None } => write!(f, "function {function}"),
-            Deed::Function { function, sub: Some(sub) } => write!(f, "function {function}/{sub}"),
+            Deed::Function { function, sub: None } => write!(f, "use function {function}"),
+            Deed::Function { function, sub: Some(sub) } => write!(f, "use function {function}/{sub}"),
         }
     }
 }
@@ -830,10 +831,10 @@ mixed,write,,,holding,5-19
         check("viewer", 1, &[17], "yes");
         check("viewer", 1, &[43, 14, 1, 0], "yes");
         check("viewer", 1, &[8, 0, 0, 1, 2], "yes");
-        check("viewer", 1, &[8, 0, 10, 0, 0], "no: function 8/10");
-        check("viewer", 1, &[8, 0, 4, 0, 0], "no: function 8/4");
-        check("viewer", 1, &[43, 13, 0], "no: function 43/13");
-        check("viewer", 1, &[65, 1], "no: function 65");
+        check("viewer", 1, &[8, 0, 10, 0, 0], "no: use function 8/10");
+        check("viewer", 1, &[8, 0, 4, 0, 0], "no: use function 8/4");
+        check("viewer", 1, &[43, 13, 0], "no: use function 43/13");
+        check("viewer", 1, &[65, 1], "no: use function 65");
         check("operator", 1, &[6, 0, 200, 0, 1], "yes");
         check("operator", 3, &[22, 0, 209, 0, 1, 0, 1], "yes");
         check("operator", 4, &[6, 0, 200, 0, 1], "no: write holding:200");
@@ -848,7 +849,7 @@ mixed,write,,,holding,5-19
         check("operator", 1, &[15, 0, 0, 0, 1, 1, 1], "no: write coil:0");
         check("operator", 2, &[5, 0, 0, 0xFF, 0], "no: write coil:0");
         check("service", 1, &[8, 0, 10, 0, 0], "yes");
-        check("service", 1, &[8, 0, 11, 0, 0], "no: function 8/11");
+        check("service", 1, &[8, 0, 11, 0, 0], "no: use function 8/11");
         check("service", 1, &[43, 14, 1, 0], "yes");
         check("service", 1, &read_holding(0, 1), "no: read holding:0");
         check("quoted, \"one\"", 7, &[20, 7, 6, 0, 3, 0, 0, 0, 1], "yes");
@@ -856,7 +857,7 @@ mixed,write,,,holding,5-19
         check("quoted, \"one\"", 7, &[21, 9, 6, 0, 1, 0, 0, 0, 1, 0, 0], "yes");
         check("quoted, \"one\"", 8, &[20, 7, 6, 0, 3, 0, 0, 0, 1], "no: read file:3");
         check("gate", 1, &[65, 9, 9], "yes");
-        check("gate", 1, &[66, 9, 9], "no: function 66");
+        check("gate", 1, &[66, 9, 9], "no: use function 66");
         // A queue reaches 31 registers behind its address.
         check("gate", 1, &[24, 0, 9], "yes");
         check("gate", 1, &[24, 0, 10], "no: read holding:10-41");
@@ -882,10 +883,10 @@ mixed,write,,,holding,5-19
         // Unless there is nothing that its client may not do with the function.
         check("viewer", 1, &[3, 0xFF, 0xFF, 0, 2], "yes");
         check("viewer", 1, &[23, 0], "exception 3");
-        check("viewer", 1, &[6, 0], "no: function 6");
-        check("viewer", 1, &[], "no: function 0");
-        check("viewer", 1, &[0x83, 0], "no: function 131");
-        check("-", 1, &[3, 0, 0, 0], "no: function 3");
+        check("viewer", 1, &[6, 0], "no: use function 6");
+        check("viewer", 1, &[], "no: use function 0");
+        check("viewer", 1, &[0x83, 0], "no: use function 131");
+        check("-", 1, &[3, 0, 0, 0], "no: use function 3");
     }
 
     #[track_caller]
