@@ -11,7 +11,7 @@
 //!   gone out, or been answered, since that one went out;
 //! - an answer is kept in the cache only if no write to that unit was out at the same time.
 //!
-//! A write is here everything that is not known to be a read.
+//! A write is here everything that is not known to be a read. One to unit 0, the broadcast of buses, is one to all units.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -146,7 +146,7 @@ struct Client {
 #[derive(Debug)]
 struct Unit {
     breaker: Breaker,
-    /// Counts writes as they go out and as they end.
+    /// Counts writes as they go out and as they end, broadcasts among them.
     epoch: u64,
     writes_out: usize,
     status: UnitStatus,
@@ -465,10 +465,8 @@ impl Queue {
         let Some(Some(request)) = self.requests.get_mut(slot as usize) else { return };
         let (unit, key) = (request.unit, request.key);
         if let Some(effect) = request.barrier.clone() {
+            self.unit(unit, now).writes_out += 1;
             self.written(unit, &effect);
-            let unit = self.unit(unit, now);
-            unit.writes_out += 1;
-            unit.epoch += 1;
         } else if let Some(key) = key {
             let newer = std::mem::replace(&mut request.newer, NONE);
             let older = std::mem::replace(&mut request.older, NONE);
@@ -520,15 +518,23 @@ impl Queue {
         joined
     }
 
-    /// What a write makes of kept answers, when it goes out and when it ends.
-    fn written(&mut self, unit: UnitId, effect: &Effect) {
-        if self.cache.len() == 0 {
-            return;
-        }
-        match effect {
-            Effect::Write { table, addresses } => self.cache.written(unit.get(), *table, addresses.clone()),
-            Effect::Unknown => self.cache.forget(unit.get()),
-            Effect::Read { .. } | Effect::Look => {}
+    /// What a write makes of reads that are out and of kept answers, when it goes out and when it ends. One to unit 0
+    /// is obeyed by all units of a bus, which may stand behind a link with transaction ids too.
+    fn written(&mut self, to: UnitId, effect: &Effect) {
+        let first = usize::from(to.get());
+        let end = if to == UnitId::BROADCAST { self.units.len() } else { first + 1 };
+        let units = self.units.get_mut(first..end).unwrap_or_default();
+        for (unit, state) in (to.get()..=u8::MAX).zip(units) {
+            let Some(state) = state else { continue };
+            state.epoch += 1;
+            if self.cache.len() == 0 {
+                continue;
+            }
+            match effect {
+                Effect::Write { table, addresses } => self.cache.written(unit, *table, addresses.clone()),
+                Effect::Unknown => self.cache.forget(unit),
+                Effect::Read { .. } | Effect::Look => {}
+            }
         }
     }
 
@@ -717,7 +723,8 @@ impl Queue {
             return;
         }
         let unit = self.units.get(usize::from(request.unit.get())).and_then(Option::as_ref);
-        if unit.is_some_and(|unit| unit.epoch == request.epoch && unit.writes_out == 0) {
+        let broadcast = self.units.first().and_then(Option::as_ref).is_some_and(|all| all.writes_out != 0);
+        if !broadcast && unit.is_some_and(|unit| unit.epoch == request.epoch && unit.writes_out == 0) {
             self.cache.keep(key, request.sent, pdu);
         }
     }
@@ -747,10 +754,8 @@ impl Queue {
         if let Some(effect) = &request.barrier
             && request.stage != Stage::Queued
         {
+            self.unit(request.unit, now).writes_out -= 1;
             self.written(request.unit, effect);
-            let unit = self.unit(request.unit, now);
-            unit.writes_out -= 1;
-            unit.epoch += 1;
         }
         Some(request)
     }
