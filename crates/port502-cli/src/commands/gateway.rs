@@ -223,11 +223,9 @@ impl Running {
         };
         let mut lanes = Vec::new();
         for link in &plan.links {
-            let known = |leads: &&Leads| leads.link.name == link.name && leads.link.target == link.target;
-            let lane = match self.lanes.iter().find(known) {
+            let lane = match self.lanes.iter().find(|leads| leads.link.is_same(link)) {
                 Some(leads) => leads.lane.clone(),
-                None => Lane::new(&*link.name, link.target.clone(), self.lane_options(link))
-                    .map_err(|error| Failure::usage(format!("link {}: {error}", link.name)))?,
+                None => self.lane(link, plan)?,
             };
             lanes.push(Leads { link: link.clone(), lane });
         }
@@ -257,12 +255,17 @@ impl Running {
             routes = routes.with_rest(&leads.lane);
         }
         self.gateway.reroute(routes);
-        self.lanes = lanes;
+        let old = std::mem::replace(&mut self.lanes, lanes);
+        // A client that asks nothing would keep them, and the port or the only connection with them.
+        for leads in old.iter().filter(|old| !self.lanes.iter().any(|leads| leads.lane.is(&old.lane))) {
+            leads.lane.close();
+        }
         if plan.metrics.is_none() || metrics.is_some() {
             self.metrics = metrics;
         }
         if let Some(metrics) = &self.metrics {
-            metrics.show(&self.gateway, self.lanes.iter().map(|leads| leads.lane.clone()).collect());
+            let lanes = self.lanes.iter().map(|leads| (leads.link.name.clone(), leads.lane.clone()));
+            metrics.show(&self.gateway, lanes.collect());
         }
         let mut told = Vec::new();
         for (asked, server) in servers {
@@ -281,6 +284,15 @@ impl Running {
             stays
         });
         Ok(told)
+    }
+
+    /// A new lane. Where one stands in the way that `plan` drops, it waits until that has ended.
+    fn lane(&self, link: &Link, plan: &Plan) -> Result<Lane, Failure> {
+        let stays = |leads: &Leads| plan.links.iter().any(|link| leads.link.is_same(link));
+        let in_the_way = |leads: &&Leads| leads.link.is_at(link) && !stays(leads);
+        let old = self.lanes.iter().filter(in_the_way).map(|leads| leads.lane.clone()).collect();
+        Lane::new_after(&*link.name, link.target.clone(), self.lane_options(link), old)
+            .map_err(|error| Failure::usage(format!("link {}: {error}", link.name)))
     }
 
     fn bind(&self, target: &Target, listen: &Listen) -> Result<Server, Failure> {

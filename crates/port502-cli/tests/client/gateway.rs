@@ -1,7 +1,7 @@
 //! The gateway as people start it: arguments, a file that is read again under load, metrics, and its end.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -233,6 +233,61 @@ fn a_file_is_read_again_under_load_without_a_client_noticing() {
     let ended = gateway.interrupt();
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.err.contains("gateway.toml:7:11: "), "where it is wrong: {ended:?}");
+    std::fs::remove_file(path).unwrap();
+}
+
+/// A device that counts its connections, and says when one ends.
+fn counting_device() -> (String, Arc<AtomicU64>, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("tcp://{}", listener.local_addr().unwrap());
+    let count = Arc::<AtomicU64>::default();
+    let ((sender, ends), counted) = (channel(), Arc::clone(&count));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            counted.fetch_add(1, Relaxed);
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                let mut frame = [0; 12];
+                while stream.read_exact(&mut frame).is_ok() {
+                    let [t1, t0] = [frame[0], frame[1]];
+                    stream.write_all(&[t1, t0, 0, 0, 0, 5, frame[6], 3, 2, 0, 77]).unwrap();
+                }
+                let _ = sender.send(());
+            });
+        }
+    });
+    (target, count, ends)
+}
+
+#[test]
+fn a_link_that_is_dropped_is_closed_and_one_that_is_renamed_stays_though_idle_clients_stay() {
+    let (a, b) = (counting_device(), device(222));
+    let path =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-renamed.toml", std::process::id()));
+    let write = |name: &str, target: &str| {
+        let text =
+            format!("[gateway]\nlisten = [\"tcp://127.0.0.1:0\"]\n\n[link.{name}]\nconnect = \"{target}\"\n");
+        std::fs::write(&path, text).unwrap();
+    };
+    write("old", &a.0);
+    let gateway = Gateway::start(&[path.to_str().unwrap()]);
+    // It has asked once, and stays.
+    let mut idle = TcpStream::connect(gateway.target.trim_start_matches("tcp://")).unwrap();
+    idle.write_all(&[0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 1]).unwrap();
+    idle.read_exact(&mut [0; 11]).unwrap();
+
+    write("new", &a.0);
+    gateway.signal("-HUP");
+    gateway.wait_for("the file was read again");
+    holds(&gateway, "1", "77");
+    assert_eq!(a.1.load(Relaxed), 1, "connections to the device");
+
+    write("new", &b.target);
+    gateway.signal("-HUP");
+    gateway.wait_for("the file was read again");
+    a.2.recv_timeout(PATIENCE).expect("the connection to the device is closed");
+    holds(&gateway, "1", "222");
+    drop(idle);
     std::fs::remove_file(path).unwrap();
 }
 

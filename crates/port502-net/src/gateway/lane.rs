@@ -1,7 +1,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker};
 
-use port502_wire::PDU_MAX;
+use port502_wire::{ExceptionCode, PDU_MAX};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::options::LaneOptions;
@@ -10,8 +11,8 @@ use super::{LaneStatus, upstream};
 use crate::Target;
 use crate::server::Inbox;
 
-/// The link to one bus, gateway or device, which many clients share. Cheap to clone; the link is closed when the
-/// last handle and the last [`Seat`] are gone.
+/// The link to one bus, gateway or device, which many clients share. Cheap to clone; the link is closed by
+/// [`close`](Lane::close), or when the last handle and the last [`Seat`] are gone.
 ///
 /// What it promises:
 ///
@@ -30,6 +31,8 @@ struct Handle {
     name: String,
     target: Target,
     shared: Arc<Shared>,
+    /// Closed when the lane's task has ended.
+    working: watch::Receiver<()>,
 }
 
 /// What the lane's task and its clients share. The lock is held for as long as a burst of requests takes, never
@@ -45,7 +48,7 @@ pub(super) struct State {
     awake: bool,
     /// The time, as of when it was woken: a clock that is read for each request costs more than the queue.
     pub(super) now: Instant,
-    /// No handle is left, and no seat.
+    /// It takes no more requests: it was closed, or no handle is left, and no seat.
     pub(super) closed: bool,
 }
 
@@ -70,8 +73,25 @@ impl Lane {
         target: Target,
         options: LaneOptions,
     ) -> Result<Lane, crate::client::Error> {
+        Self::new_after(name, target, options, Vec::new())
+    }
+
+    /// The same for a lane that takes the place of others, on the same serial port perhaps: it connects when all of
+    /// `old` have ended, which somebody has to [`close`](Lane::close). Requests wait for that.
+    ///
+    /// # Errors
+    /// A target that cannot be connected to by any attempt.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn new_after(
+        name: impl Into<String>,
+        target: Target,
+        options: LaneOptions,
+        old: Vec<Lane>,
+    ) -> Result<Lane, crate::client::Error> {
         let link = upstream::Link::to(&target, &options)?;
-        Ok(Self::over(name, target, options, link))
+        Ok(Self::over(name, target, options, link, old))
     }
 
     pub(super) fn over(
@@ -79,14 +99,15 @@ impl Lane {
         target: Target,
         options: LaneOptions,
         link: upstream::Link,
+        old: Vec<Lane>,
     ) -> Lane {
         let now = Instant::now();
         let options = Arc::new(options);
         let queue = Queue::new(Arc::clone(&options));
         let state = State { queue, waker: None, awake: false, now, closed: false };
         let shared = Arc::new(Shared(Mutex::new(state)));
-        upstream::spawn(Arc::clone(&shared), link, &options);
-        Lane(Arc::new(Handle { name: name.into(), target, shared }))
+        let working = upstream::spawn(Arc::clone(&shared), link, &options, old);
+        Lane(Arc::new(Handle { name: name.into(), target, shared, working }))
     }
 
     /// What people call it.
@@ -106,6 +127,20 @@ impl Lane {
         let mut state = self.0.shared.state();
         state.queue.options = Arc::new(options);
         state.wake();
+    }
+
+    /// Takes no more requests, though there are handles and seats left: they are refused with exception 0A. What
+    /// waits and what is out comes to its end; then the connection is closed.
+    pub fn close(&self) {
+        let mut state = self.0.shared.state();
+        state.closed = true;
+        state.wake();
+    }
+
+    /// Waits until a lane that was closed has come to its end, and its connection is closed.
+    pub async fn ended(&self) {
+        let mut working = self.0.working.clone();
+        while working.changed().await.is_ok() {}
     }
 
     /// What has happened, and how it stands.
@@ -141,6 +176,9 @@ impl Seat {
     #[inline]
     pub fn submit(&mut self, ask: &Ask<'_>, out: &mut [u8; PDU_MAX]) -> Submitted {
         let mut state = self.lane.0.shared.state();
+        if state.closed {
+            return Submitted::Refused(ExceptionCode::GatewayPathUnavailable);
+        }
         if !state.awake {
             state.now = Instant::now();
         }
@@ -189,6 +227,15 @@ impl Shared {
         } else {
             Poll::Pending
         }
+    }
+}
+
+impl Shared {
+    /// Whether the lane is closed with nothing left to do; the task is woken when that may have changed.
+    pub(super) fn is_over(&self, task: &Task<'_>) -> bool {
+        let mut state = self.state();
+        state.asleep(task);
+        state.closed && state.queue.is_idle()
     }
 }
 

@@ -105,7 +105,7 @@ fn plant(
         Ok(ours)
     };
     let target: Target = "tcp://simulated".parse().unwrap();
-    Plant { lane: Lane::over("simulated", target, options, Link::Test(Box::new(dial))), connects }
+    Plant { lane: Lane::over("simulated", target, options, Link::Test(Box::new(dial)), Vec::new()), connects }
 }
 
 struct Peer {
@@ -260,6 +260,60 @@ async fn the_cache_answers_until_it_is_too_old_or_written_over() {
     assert_eq!(sent(&plant), 4, "written over");
     peer.ask(2, &read(0, 1)).await;
     assert_eq!(sent(&plant), 5, "another unit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_is_a_write_to_every_unit() {
+    let mut options = options(4);
+    options.device.max_age = Some(MS * 60_000);
+    let held = Mutex::new(0);
+    // Units that are one memory, and obey unit 0. Reads are slow, writes are not.
+    let plant = plant(options, move |frame| {
+        let mut held = held.lock().unwrap();
+        match frame.pdu {
+            [6, _, _, _, low] => {
+                *held = *low;
+                vec![(MS, answer(frame, frame.pdu))]
+            }
+            _ => vec![(MS * 50, answer(frame, &[3, 2, 0, *held]))],
+        }
+    });
+    let (mut a, mut b, mut c) = (Peer::of(&plant.lane), Peer::of(&plant.lane), Peer::of(&plant.lane));
+    for unit in [7, 8] {
+        assert_eq!(a.ask(unit, &read(0, 1)).await, [3, 2, 0, 0]);
+        assert_eq!(a.ask(unit, &read(0, 1)).await, [3, 2, 0, 0]);
+    }
+    assert_eq!(plant.lane.status().cached, 2);
+    a.ask(0, &write(9)).await;
+    for unit in [7, 8] {
+        assert_eq!(a.ask(unit, &read(0, 1)).await, [3, 2, 0, 9], "what was kept is forgotten");
+    }
+    let old = b.submit(7, &read(1, 1));
+    sleep(MS).await;
+    assert_eq!(plant.lane.status().in_flight, 1);
+    a.ask(0, &write(10)).await;
+    assert_eq!(c.ask(7, &read(1, 1)).await, [3, 2, 0, 10], "one from before it is not joined");
+    assert_eq!(b.answer(old, 7).await, [3, 2, 0, 9]);
+    assert_eq!(b.ask(7, &read(1, 1)).await, [3, 2, 0, 10], "nor kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_is_closed_ends_what_was_asked_though_its_clients_stay() {
+    let slow = |frame: &mbap::Frame<'_>| vec![(MS * 100, answer(frame, &registers(frame.unit, frame.pdu)))];
+    let plant = plant(options(1), slow);
+    let (mut peer, idle) = (Peer::of(&plant.lane), Peer::of(&plant.lane));
+    let asked = [peer.submit(1, &read(0, 1)), peer.submit(1, &read(1, 1))];
+    let status = || plant.lane.status();
+    sleep(MS).await;
+    assert_eq!((status().in_flight, status().queued), (1, 1));
+    plant.lane.close();
+    assert_eq!(peer.ask(1, &read(2, 1)).await, [0x83, PATH], "nothing new");
+    for (id, start) in asked.into_iter().zip(0..) {
+        assert_eq!(peer.answer(id, 1).await, registers(UnitId(1), &read(start, 1)));
+    }
+    plant.lane.ended().await;
+    assert_eq!((status().connected, status().clients), (false, 2));
+    drop(idle);
 }
 
 #[tokio::test(start_paused = true)]
@@ -441,7 +495,7 @@ async fn nobody_there_is_told_at_once_and_found_when_it_comes() {
         Ok(ours)
     };
     let target: Target = "tcp://simulated".parse().unwrap();
-    let lane = Lane::over("simulated", target, options(1), Link::Test(Box::new(dial)));
+    let lane = Lane::over("simulated", target, options(1), Link::Test(Box::new(dial)), Vec::new());
     let mut peer = Peer::of(&lane);
     let start = Instant::now();
     for n in 0..20 {

@@ -14,9 +14,10 @@ use port502_session::target::{Carrier, Framing};
 use port502_wire::UnitId;
 use port502_wire::mbap::{ADU_MAX, TransactionId};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
-use super::lane::{Shared, State};
+use super::lane::{Lane, Shared, State};
 use super::options::{LaneEvent, LaneOptions};
 use super::queue::Failure;
 use crate::client::connection::{attempt, jittered, too_late};
@@ -47,26 +48,52 @@ impl Link {
         Ok(match (link.framing(), link.carrier()) {
             (Framing::Mbap, Carrier::Tcp | Carrier::Tls) => Link::Stream(target.clone()),
             (framing, _) => {
-                let client = Client::lazy(target.clone(), client::Options::default().retries(0))?;
-                Link::Client(client, framing)
+                let mut how = client::Options::default().retries(0);
+                how = how.backoff(options.backoff, options.backoff_max);
+                how.connect_timeout = options.connect_timeout;
+                Link::Client(Client::lazy(target.clone(), how)?, framing)
             }
         })
     }
 }
 
-/// Starts the task of a lane on the runtime that it needs.
-pub(super) fn spawn(shared: Arc<Shared>, link: Link, options: &LaneOptions) {
+/// Starts the task of a lane on the runtime that it needs; it begins when all of `old` have ended. What is returned
+/// closes when it has ended itself.
+pub(super) fn spawn(
+    shared: Arc<Shared>,
+    link: Link,
+    options: &LaneOptions,
+    old: Vec<Lane>,
+) -> watch::Receiver<()> {
+    let (working, ended) = watch::channel(());
     let _runtime = match (&link, &options.timekeeper) {
         (Link::Client(..), Some(runtime)) => Some(runtime.enter()),
         _ => None,
     };
-    tokio::spawn(run(shared, link));
+    tokio::spawn(async move {
+        let mut old = Box::pin(async {
+            for lane in old {
+                lane.ended().await;
+            }
+        });
+        poll_fn(|task| if shared.is_over(task) { Poll::Ready(()) } else { old.as_mut().poll(task) }).await;
+        drop(old);
+        run(shared, link).await;
+        drop(working);
+    });
+    ended
 }
 
 /// Runs until the lane is closed and all that was asked has come to its end.
 async fn run(shared: Arc<Shared>, link: Link) {
     match link {
-        Link::Client(client, framing) => ask(&shared, &client, framing).await,
+        Link::Client(client, framing) => {
+            ask(&shared, &client, framing).await;
+            // The client's own task closes the port.
+            let mut state = client.state();
+            drop(client);
+            while state.changed().await.is_ok() {}
+        }
         link => connect(&shared, &link).await,
     }
 }

@@ -123,6 +123,51 @@ async fn tcp_clients_on_a_serial_bus() {
     assert_eq!(client.receive().await, Some((1, vec![3, 2, 1, 7])));
 }
 
+#[tokio::test]
+async fn a_serial_port_goes_to_the_next_lane_though_idle_clients_stay() {
+    let ends = pty::bus(2, |_, bytes| bytes);
+    let (path, options) = (&ends[0], LaneOptions::default());
+    let units = (1..=3)
+        .fold(Units::new(Unmapped::Silence), |units, unit: u8| units.with(UnitId(unit), device(unit.into())));
+    pty::serve(&format!("rtu://{}?baud=19200", ends[1]), units);
+    let old = lane(&format!("rtu://{path}?baud=19200"), options.clone());
+    let gateway = Gateway::new(Routes::new().with_rest(&old));
+    let address = serve(gateway.clone(), Options::default());
+    let mut idle = Mbap::connect(address).await;
+    idle.send(1, &[3, 0, 7, 0, 1]).await;
+    assert_eq!(idle.receive().await, Some((1, vec![3, 2, 1, 7])));
+    // The port is open with its old settings, and is for one alone.
+    let target = format!("rtu://{path}?baud=9600").parse().unwrap();
+    let new = Lane::new_after("bus", target, options, vec![old.clone()]).unwrap();
+    gateway.reroute(Routes::new().with_rest(&new));
+    old.close();
+    let mut client = Mbap::connect(address).await;
+    client.send(2, &[3, 0, 7, 0, 1]).await;
+    assert_eq!(client.receive().await, Some((2, vec![3, 2, 2, 7])));
+    idle.send(3, &[3, 0, 7, 0, 1]).await;
+    assert_eq!(idle.receive().await, Some((3, vec![3, 2, 3, 7])));
+    assert_eq!((old.status().sent, new.status().sent, new.status().connect_failures), (1, 2, 0));
+}
+
+/// A connect that nobody answers: the backlog of this listener is full.
+#[tokio::test]
+async fn a_line_over_tcp_gives_up_connecting_when_the_lane_says_so() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let fill = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200));
+    let _full: Vec<_> = std::iter::from_fn(|| fill().ok()).take(64).collect();
+    let mut options = LaneOptions::default();
+    options.timeout = Duration::from_millis(500);
+    options.connect_timeout = Duration::from_millis(20);
+    let lane = lane(&format!("rtu+tcp://{address}"), options);
+    let mut client = Mbap::connect(front(&lane)).await;
+    client.send(1, &[3, 0, 7, 0, 1]).await;
+    assert_eq!(client.receive().await, Some((1, vec![0x83, 0x0A])));
+    assert_eq!(lane.status().connect_failures, 1);
+}
+
 /// The test of shares in `src/gateway/tests.rs`, with a real serial port and real time:
 /// `cargo test --release -p port502-net --test net -- --ignored --nocapture fifty`.
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use port502_net::Target;
 use port502_net::client::IN_FLIGHT_MAX;
 use port502_net::gateway::{DeviceOptions, LaneOptions, Larger, WAIT_MAX};
+use port502_session::target::{Carrier, Framing};
 use port502_wire::UnitId;
 use serde::Deserialize;
 use toml::Spanned;
@@ -59,6 +60,23 @@ pub(super) struct Link {
     pub(super) name: String,
     pub(super) target: Target,
     pub(super) options: LaneOptions,
+}
+
+impl Link {
+    /// Whether what stands for the one can stand for the other, whatever they are called.
+    pub(super) fn is_same(&self, other: &Link) -> bool {
+        // Lines and datagrams are told once how long a connect may take.
+        let told = |link: &Link| match (link.target.link().framing(), link.target.link().carrier()) {
+            (Framing::Mbap, Carrier::Tcp | Carrier::Tls) => None,
+            _ => Some(link.options.connect_timeout),
+        };
+        self.target == other.target && told(self) == told(other)
+    }
+
+    /// Whether both are the same port of the same machine, however they are spoken to.
+    pub(super) fn is_at(&self, other: &Link) -> bool {
+        (self.target.host(), self.target.port()) == (other.target.host(), other.target.port())
+    }
 }
 
 /// A unit id of clients, and where it leads.

@@ -33,7 +33,8 @@ const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 struct Shown {
     gateway: Option<Gateway>,
-    lanes: Vec<Lane>,
+    /// With what they are called now.
+    lanes: Vec<(String, Lane)>,
 }
 
 /// A server of metrics; it ends with this.
@@ -68,7 +69,7 @@ impl Metrics {
         Ok(Metrics { asked: address, local, shown, task })
     }
 
-    pub(super) fn show(&self, gateway: &Gateway, lanes: Vec<Lane>) {
+    pub(super) fn show(&self, gateway: &Gateway, lanes: Vec<(String, Lane)>) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         *shown = Shown { gateway: Some(gateway.clone()), lanes };
     }
@@ -128,7 +129,7 @@ async fn answer(mut stream: TcpStream, shown: &Mutex<Shown>) -> io::Result<()> {
 fn page(shown: &Mutex<Shown>) -> String {
     let snapshot = {
         let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let lanes = shown.lanes.iter().map(|lane| (lane.name().to_owned(), lane.status())).collect();
+        let lanes = shown.lanes.iter().map(|(name, lane)| (name.clone(), lane.status())).collect();
         Snapshot { lost: shown.gateway.as_ref().map_or(0, Gateway::lost), lanes }
     };
     let mut registry = Registry::default();
