@@ -4,7 +4,7 @@ mod config;
 mod metrics;
 
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,6 +14,7 @@ use port502_net::Target;
 use port502_net::gateway::{Gateway, Lane, LaneEvent, LaneOptions, Routes};
 use port502_net::server::{Authorized, Options, Reload, Server, Stop};
 use port502_session::duration;
+use port502_session::target::{Carrier, Framing};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc;
 
@@ -177,9 +178,26 @@ struct Leads {
 /// A place where clients connect.
 struct Place {
     asked: Target,
+    /// The same with the port that the system chose.
+    local: Target,
     stop: Stop,
     /// For its certificates.
     reload: Option<Reload>,
+}
+
+impl Place {
+    /// Whether it is this place that keeps the gateway from listening at `target`.
+    fn is_in_the_way(&self, target: &Target, error: io::ErrorKind) -> bool {
+        let (ours, theirs) = (&self.local, target);
+        if ours.serial().is_some() || theirs.serial().is_some() {
+            return ours.serial().is_some() && theirs.serial().is_some() && ours.host() == theirs.host();
+        }
+        let all = |target: &Target| target.host().parse::<IpAddr>().is_ok_and(|host| host.is_unspecified());
+        let datagrams = |target: &Target| target.link().carrier() == Carrier::Udp;
+        error == io::ErrorKind::AddrInUse
+            && (ours.port(), datagrams(ours)) == (theirs.port(), datagrams(theirs))
+            && (all(ours) || all(theirs) || ours.host() == theirs.host())
+    }
 }
 
 /// The gateway as it runs.
@@ -304,17 +322,26 @@ impl Running {
         options.allowed.clone_from(&listen.allow);
         options.timekeeper = Some(self.timekeeper.clone());
         options.observer = Some(super::serve::observer(log, requests));
-        super::serve::bind(target, &options)
+        Server::bind(target, options).map_err(|error| {
+            let own = self.places.iter().find(|place| place.is_in_the_way(target, error.kind()));
+            match own {
+                Some(place) => Failure::other(format!(
+                    "cannot listen on {target}: this gateway itself listens on {}; start anew to \
+                     change that",
+                    place.local
+                )),
+                None => super::serve::cannot_listen(target, &error),
+            }
+        })
     }
 
     fn run_server(&mut self, asked: Target, server: Server) {
-        use port502_session::target::{Carrier, Framing};
         let (ended, stop, reload) = (self.ended.clone(), server.stop_handle(), server.reload_handle());
         let (gateway, authorized) = (self.gateway.clone(), self.authorized.clone());
         let link = asked.link();
         let streams =
             link.framing() == Framing::Mbap && matches!(link.carrier(), Carrier::Tcp | Carrier::Tls);
-        self.places.push(Place { asked, stop, reload });
+        self.places.push(Place { asked, local: server.target().clone(), stop, reload });
         let work = async move {
             let result = match authorized {
                 Some(authorized) => server.run(authorized).await,

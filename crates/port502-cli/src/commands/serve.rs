@@ -446,7 +446,7 @@ const HOME: &str = "tcp://127.0.0.1:502";
 const PERMITTED: &str = "tcp://127.0.0.1:1502";
 
 /// Why nothing listens there, and what to try.
-fn cannot_listen(target: &Target, error: &io::Error) -> Failure {
+pub(super) fn cannot_listen(target: &Target, error: &io::Error) -> Failure {
     // What happened to a serial port comes with what to try.
     let hint = match error.kind() {
         _ if target.serial().is_some() => "",
@@ -463,7 +463,7 @@ fn cannot_listen(target: &Target, error: &io::Error) -> Failure {
 }
 
 /// Listens at `target`, or says what to try.
-pub(super) fn bind(target: &Target, options: &Options) -> Result<Server, Failure> {
+fn bind(target: &Target, options: &Options) -> Result<Server, Failure> {
     Server::bind(target, options.clone()).map_err(|error| cannot_listen(target, &error))
 }
 

@@ -120,6 +120,13 @@ fn units_lead_where_the_arguments_say_and_the_end_comes_with_a_summary() {
         assert!(page.contains(&want), "want {want} in:\n{page}");
     }
     assert!(gateway.scrape("/").starts_with("HTTP/1.1 404"));
+    // Those who say nothing hold nobody up: the oldest go.
+    let address =
+        gateway.metrics.as_deref().unwrap()["http://".len()..].trim_end_matches("/metrics").to_owned();
+    let mut silent: Vec<_> = (0..20).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    assert!(gateway.scrape("/metrics").starts_with("HTTP/1.1 200"));
+    silent[0].set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(silent[0].read(&mut [0]).unwrap(), 0);
 
     let ended = gateway.interrupt();
     assert_eq!(ended.code, 0, "{ended:?}");
@@ -276,6 +283,13 @@ fn a_link_that_is_dropped_is_closed_and_one_that_is_renamed_stays_though_idle_cl
     idle.write_all(&[0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 1]).unwrap();
     idle.read_exact(&mut [0; 11]).unwrap();
 
+    // All addresses of a port that it has on one: it is in its own way.
+    let text = std::fs::read_to_string(&path).unwrap();
+    let all = gateway.target.replace("127.0.0.1", "0.0.0.0");
+    std::fs::write(&path, text.replace("tcp://127.0.0.1:0", &all)).unwrap();
+    gateway.signal("-HUP");
+    gateway.wait_for("that is wrong; everything stays as it was");
+
     write("new", &a.0);
     gateway.signal("-HUP");
     gateway.wait_for("the file was read again");
@@ -289,6 +303,9 @@ fn a_link_that_is_dropped_is_closed_and_one_that_is_renamed_stays_though_idle_cl
     holds(&gateway, "1", "222");
     drop(idle);
     std::fs::remove_file(path).unwrap();
+    let own = format!("cannot listen on {all}: this gateway itself listens on {}", gateway.target);
+    let ended = gateway.interrupt();
+    assert!(ended.err.contains(&own), "{ended:?}");
 }
 
 #[test]

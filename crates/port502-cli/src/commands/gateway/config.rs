@@ -175,6 +175,9 @@ pub(super) fn of(args: &Args) -> Result<Plan, Failure> {
     options.device.max_registers = args.max_registers;
     options.device.max_age = args.max_age;
     let places = if args.listen.is_empty() { home() } else { args.listen.clone() };
+    for (at, place) in places.iter().enumerate() {
+        once(place, places.iter().take(at)).map_err(|wrong| Failure::usage(format!("--listen {wrong}")))?;
+    }
     let listen = Listen {
         places,
         connections: args.connections,
@@ -206,6 +209,15 @@ pub(super) fn of(args: &Args) -> Result<Plan, Failure> {
             .map_err(|wrong| Failure::usage(format!("--map {client}={device}: {wrong}")))?;
     }
     Ok(routes.plan(listen, args.metrics, links))
+}
+
+/// Whether a place is none of those `before` it; the system may choose another port for each.
+fn once<'t>(place: &Target, mut before: impl Iterator<Item = &'t Target>) -> Result<(), String> {
+    let chosen = place.port() == 0 && place.serial().is_none();
+    if !chosen && before.any(|other| other == place) {
+        return Err(format!("{place} stands there twice: once is enough"));
+    }
+    Ok(())
 }
 
 fn home() -> Vec<Target> {
@@ -272,6 +284,7 @@ impl Routing {
 struct File {
     #[serde(default)]
     gateway: GatewayTable,
+    #[serde(default)]
     link: BTreeMap<String, Spanned<LinkTable>>,
     #[serde(default)]
     device: BTreeMap<String, DeviceTable>,
@@ -280,7 +293,7 @@ struct File {
 #[derive(Deserialize, Debug, Default)]
 #[serde(deny_unknown_fields, default)]
 struct GatewayTable {
-    listen: Vec<Url>,
+    listen: Vec<Spanned<Url>>,
     metrics: Option<SocketAddr>,
     connections: Option<Count>,
     per_peer: Option<Count>,
@@ -413,7 +426,25 @@ fn parse(text: &str) -> Result<Plan, Vec<Wrong>> {
         if let Err(what) = routes.units(at, units.map(Spanned::get_ref)) {
             wrong.push((units.map_or(place, |units| units.span().start), what));
         }
-        links.push(Link { name: name.clone(), target: link.connect.0.clone(), options: link_options(link) });
+        let (target, options) = (link.connect.0.clone(), link_options(link));
+        if name.contains(char::is_control) {
+            wrong.push((place, format!("{name:?} is no name for a link: it has a control character")));
+        }
+        if let Some(other) = links.iter().find(|other: &&Link| other.target == target) {
+            let what = format!("[link.{}] leads to {target} too: give all of its units to one", other.name);
+            wrong.push((place, what));
+        }
+        if options.breaker.pause > options.breaker.pause_max {
+            let what = format!("breaker: pause is longer than pause_max, {:?}", options.breaker.pause_max);
+            wrong.push((place, what));
+        }
+        links.push(Link { name: name.clone(), target, options });
+    }
+    for (at, listen) in file.gateway.listen.iter().enumerate() {
+        let before = file.gateway.listen.iter().take(at).map(|listen| &listen.get_ref().0);
+        if let Err(what) = once(&listen.get_ref().0, before) {
+            wrong.push((listen.span().start, what));
+        }
     }
     if links.is_empty() {
         wrong.push((0, "there is no [link.NAME]: where should requests go?".to_owned()));
@@ -440,7 +471,7 @@ fn parse(text: &str) -> Result<Plan, Vec<Wrong>> {
         return Err(wrong);
     }
     let gateway = file.gateway;
-    let places = gateway.listen.into_iter().map(|place| place.0).collect::<Vec<_>>();
+    let places = gateway.listen.into_iter().map(|place| place.into_inner().0).collect::<Vec<_>>();
     let listen = Listen {
         places: if places.is_empty() { home() } else { places },
         connections: gateway.connections.map_or(2048, |count| count.0),
@@ -548,6 +579,16 @@ max_age = "500ms"
         check("\"1-5,9\"", "\"5-1\"", "names no units");
         check("units = \"1-5,9\"", "", "only one link can have all other units");
         check("link = \"bus\"", "link = \"buss\"", "there is no [link.buss]");
+        check(
+            "[link.plc]\nconnect = \"tcp://10.0.0.5\"",
+            "[link.plc]\nconnect = \"rtu:///dev/ttyUSB0?baud=9600\"",
+            "[link.bus] leads to rtu:///dev/ttyUSB0?baud=9600 too",
+        );
+        check("pause = \"1s\"", "pause = \"2m\"", "longer than pause_max, 60s");
+        check("pause = \"1s\"", "pause = \"2s\", pause_max = \"1s\"", "longer than pause_max, 1s");
+        check("1502\"]", "1502\", \"tcp://127.0.0.1:1502\"]", "tcp://127.0.0.1:1502 stands there twice");
+        check("[link.plc]", "[link.\"p\\u001Blc\"]", "has a control character");
+        check(GOOD, "", "there is no [link.NAME]");
         check("300ms", "300", "300");
         check("timeout = \"300ms\"", "timeout = \"0s\"", "more than nothing");
         check("in_flight = 16", "in_flight = 65", "want 1 to 64");

@@ -1,5 +1,6 @@
 //! Counters for Prometheus, over as much HTTP as a scrape needs.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -16,15 +17,18 @@ use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
 
-/// Scrapes at once; one more waits.
+/// Scrapes at once; one more ends the oldest.
 const SCRAPES_MAX: usize = 8;
 
 /// Bytes of a request's head; one that is longer is cut off.
 const HEAD_MAX: usize = 8 * 1024;
+
+/// For the head of a request, from its connection on.
+const HEAD_WITHIN: Duration = Duration::from_secs(1);
 
 /// For one scrape, from its connection to its end.
 const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
@@ -76,9 +80,8 @@ impl Metrics {
 }
 
 async fn serve(listener: TcpListener, shown: Arc<Mutex<Shown>>) {
-    let places = Arc::new(Semaphore::new(SCRAPES_MAX));
+    let mut scrapes = VecDeque::<JoinHandle<()>>::new();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(_) => {
@@ -88,23 +91,34 @@ async fn serve(listener: TcpListener, shown: Arc<Mutex<Shown>>) {
             }
         };
         let shown = Arc::clone(&shown);
-        tokio::spawn(async move {
+        scrapes.retain(|scrape| !scrape.is_finished());
+        if scrapes.len() >= SCRAPES_MAX
+            && let Some(oldest) = scrapes.pop_front()
+        {
+            oldest.abort();
+        }
+        scrapes.push_back(tokio::spawn(async move {
             // Who does not take the answer does not get it.
             let _ = tokio::time::timeout(SCRAPE_WITHIN, answer(stream, &shown)).await;
-            drop(place);
-        });
+        }));
     }
 }
 
-async fn answer(mut stream: TcpStream, shown: &Mutex<Shown>) -> io::Result<()> {
+/// A request's head; `None` when the peer goes before it is whole.
+async fn head(stream: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
     let mut head = Vec::new();
     let mut room = [0; 1024];
     while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < HEAD_MAX {
         match stream.read(&mut room).await? {
-            0 => return Ok(()),
+            0 => return Ok(None),
             n => head.extend_from_slice(room.get(..n).unwrap_or_default()),
         }
     }
+    Ok(Some(head))
+}
+
+async fn answer(mut stream: TcpStream, shown: &Mutex<Shown>) -> io::Result<()> {
+    let Some(head) = tokio::time::timeout(HEAD_WITHIN, head(&mut stream)).await?? else { return Ok(()) };
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let mut words = line.split(|byte| *byte == b' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
