@@ -97,23 +97,8 @@ impl Device {
 
     /// Reads `count` items, which one request can carry.
     pub(crate) async fn read(&mut self, table: Table, start: u16, count: u16) -> Result<Cells, Error> {
-        let request = match table {
-            Table::Coils => Request::ReadCoils { span: Span::new(start, count)? },
-            Table::DiscreteInputs => Request::ReadDiscreteInputs { span: Span::new(start, count)? },
-            Table::InputRegisters => Request::ReadInputRegisters { span: Span::new(start, count)? },
-            Table::HoldingRegisters => Request::ReadHoldingRegisters { span: Span::new(start, count)? },
-        };
-        let answer = self.call(&request).await?;
-        Ok(match answer.response() {
-            Ok(Response::ReadCoils { bits } | Response::ReadDiscreteInputs { bits }) => {
-                Cells::Bits(bits.iter().take(count.into()).collect())
-            }
-            Ok(Response::ReadHoldingRegisters { registers } | Response::ReadInputRegisters { registers }) => {
-                Cells::Registers(registers.iter().collect())
-            }
-            // The client has compared function and quantity: nothing else comes.
-            _ => Cells::Registers(Vec::new()),
-        })
+        let answer = self.call(&read_request(table, start, count)?).await?;
+        Ok(cells(&answer, count))
     }
 
     /// One line for an error: where it happened, what it was, what to try.
@@ -143,6 +128,30 @@ impl Device {
         let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
         let (target, unit) = (&self.target, self.unit());
         Failure::other(format!("{target} unit {unit}: {place}interrupted before an answer came"))
+    }
+}
+
+/// The request that reads `count` items of a table.
+pub(crate) fn read_request(table: Table, start: u16, count: u16) -> Result<Request<'static>, Error> {
+    Ok(match table {
+        Table::Coils => Request::ReadCoils { span: Span::new(start, count)? },
+        Table::DiscreteInputs => Request::ReadDiscreteInputs { span: Span::new(start, count)? },
+        Table::InputRegisters => Request::ReadInputRegisters { span: Span::new(start, count)? },
+        Table::HoldingRegisters => Request::ReadHoldingRegisters { span: Span::new(start, count)? },
+    })
+}
+
+/// What the answer to such a request holds.
+pub(crate) fn cells(answer: &Pdu, count: u16) -> Cells {
+    match answer.response() {
+        Ok(Response::ReadCoils { bits } | Response::ReadDiscreteInputs { bits }) => {
+            Cells::Bits(bits.iter().take(count.into()).collect())
+        }
+        Ok(Response::ReadHoldingRegisters { registers } | Response::ReadInputRegisters { registers }) => {
+            Cells::Registers(registers.iter().collect())
+        }
+        // The client has compared function and quantity: nothing else comes.
+        _ => Cells::Registers(Vec::new()),
     }
 }
 

@@ -7,9 +7,9 @@ use port502_net::client::{Client, Error, Options};
 use port502_site::compile::poll::{self, PollPlan};
 use port502_site::site::{Tag, TagId};
 use port502_site::{Cells, Datum, Site};
-use port502_wire::{Request, Response, Span, Table};
+use port502_wire::Table;
 
-use crate::device;
+use crate::device::{self, cells, read_request};
 use crate::failure::Failure;
 use crate::signal::Interrupt;
 use crate::summary::Summary;
@@ -104,21 +104,6 @@ async fn read(
     start: u16,
     count: u16,
 ) -> Result<Cells, Error> {
-    let request = match table {
-        Table::Coils => Request::ReadCoils { span: Span::new(start, count)? },
-        Table::DiscreteInputs => Request::ReadDiscreteInputs { span: Span::new(start, count)? },
-        Table::InputRegisters => Request::ReadInputRegisters { span: Span::new(start, count)? },
-        Table::HoldingRegisters => Request::ReadHoldingRegisters { span: Span::new(start, count)? },
-    };
-    let answer = unit.call(&request).await?;
-    Ok(match answer.response() {
-        Ok(Response::ReadCoils { bits } | Response::ReadDiscreteInputs { bits }) => {
-            Cells::Bits(bits.iter().take(count.into()).collect())
-        }
-        Ok(Response::ReadHoldingRegisters { registers } | Response::ReadInputRegisters { registers }) => {
-            Cells::Registers(registers.iter().collect())
-        }
-        // The client has compared function and quantity: nothing else comes.
-        _ => Cells::Registers(Vec::new()),
-    })
+    let answer = unit.call(&read_request(table, start, count)?).await?;
+    Ok(cells(&answer, count))
 }
