@@ -1,7 +1,7 @@
 //! Lines of a server's life, printed without holding it up.
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -26,12 +26,21 @@ enum Line {
 
 impl Log {
     pub(crate) fn start(quiet: bool) -> Log {
+        Self::over(quiet, || Box::new(io::stdout()))
+    }
+
+    /// On the error output, for a program whose output is for another.
+    pub(crate) fn aside(quiet: bool) -> Log {
+        Self::over(quiet, || Box::new(io::stderr()))
+    }
+
+    fn over(quiet: bool, out: fn() -> Box<dyn io::Write>) -> Log {
         let (missed, nobody) = (AtomicU64::new(0), std::sync::Mutex::new(None));
         if quiet {
             return Log { lines: None, missed, printer: nobody };
         }
         let (lines, receiver) = sync_channel(LINES_MAX);
-        let printer = std::thread::spawn(move || print_all(&receiver));
+        let printer = std::thread::spawn(move || print_all(&receiver, &mut *out()));
         Log { lines: Some(lines), missed, printer: std::sync::Mutex::new(Some(printer)) }
     }
 
@@ -63,12 +72,11 @@ impl Log {
     }
 }
 
-fn print_all(lines: &Receiver<Line>) {
-    let mut stdout = io::stdout();
+fn print_all(lines: &Receiver<Line>, out: &mut dyn io::Write) {
     while let Ok(Line::Text(mut text)) = lines.recv() {
         text.push('\n');
         // A reader that went away does not end the server.
-        if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+        if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
             return;
         }
     }

@@ -10,6 +10,7 @@ mod failure;
 mod histogram;
 mod live;
 mod log;
+mod metrics;
 mod output;
 mod reading;
 mod rounds;

@@ -169,6 +169,7 @@ pub struct Inspection {
     /// Buffers of requests that are over.
     spare: Vec<Vec<u8>>,
     last: u16,
+    requests: u64,
     unanswered: VecDeque<TransactionId>,
     /// A ring; `recent_next` is the place of the next.
     recent: [Option<Recent>; RECENT_LEN],
@@ -186,6 +187,7 @@ impl Inspection {
             open: Vec::new(),
             spare: Vec::new(),
             last: 0,
+            requests: 0,
             unanswered: VecDeque::new(),
             recent: [None; RECENT_LEN],
             recent_next: 0,
@@ -198,6 +200,12 @@ impl Inspection {
         &self.peer
     }
 
+    /// How many frames have come from the client.
+    #[must_use]
+    pub const fn requests(&self) -> u64 {
+        self.requests
+    }
+
     /// How many requests wait for their answer.
     #[must_use]
     pub fn open_requests(&self) -> usize {
@@ -207,6 +215,7 @@ impl Inspection {
     /// A frame came from the client. The rules are those that `state` has now: when they were replaced, this request is
     /// the first under the new ones.
     pub fn request(&mut self, state: &mut State, now: Moment, frame: &Frame<'_>) -> Judged {
+        self.requests += 1;
         let request = match Request::parse(frame.pdu) {
             Ok(request) => request,
             Err(error) => return refused(self.owed(error), Reason::Malformed(error)),
@@ -439,6 +448,12 @@ impl Inline {
     #[must_use]
     pub const fn inspection(&self) -> &Inspection {
         &self.inspection
+    }
+
+    /// Whether the client has sent a part of a frame, and the rest is not here yet.
+    #[must_use]
+    pub const fn is_midway(&self) -> bool {
+        self.from_client.began.is_some()
     }
 
     /// Bytes came from the client.

@@ -312,21 +312,55 @@ impl Record<'_> {
         out.write_str(if first { "{}" } else { "}" })
     }
 
+    /// One line for people, without its time and without a line feed.
+    ///
+    /// # Errors
+    /// The buffer's.
+    pub fn write_text(&self, out: &mut dyn Write) -> fmt::Result {
+        let mut result = Ok(());
+        self.fields(&mut |field, datum| {
+            let (before, behind) = match (field, datum) {
+                (Field::Conduit, _) => ("", ": "),
+                (Field::Verdict, Datum::Text("repeats")) => ("", ""),
+                (Field::Verdict, _) => ("", " "),
+                (Field::Answer, _) => ("(", ") "),
+                (Field::Direction, Datum::Text("to-client")) => ("", " "),
+                (Field::Client | Field::Detail, _) => ("", ""),
+                (Field::Port | Field::Address, _) => (":", ""),
+                (Field::Subject, _) => (" (", ")"),
+                (Field::Role | Field::Table, _) => (" ", ""),
+                (Field::Unit, _) => (", unit ", ""),
+                (Field::Name, _) => (", ", ""),
+                (Field::Sub, _) => ("/", ""),
+                (Field::Count, Datum::Number(2..)) => ("*", ""),
+                (Field::Values, _) => (" := ", ""),
+                (Field::Rule, _) => (", rule ", ""),
+                (Field::Tag, _) => (", ", ""),
+                (Field::Limits, _) => (" may be ", ""),
+                (Field::Reason, _) => (": ", ""),
+                (Field::Repeats, _) => (", ", " more"),
+                (Field::First, _) => (" from ", ""),
+                (Field::Last, _) => (" to ", ""),
+                _ => return,
+            };
+            // The word of the reason is for programs where the same is said in words.
+            let told = matches!((self, field), (Record::Evidence(_), Field::Reason));
+            result = result.and_then(|()| out.write_str(before));
+            if !told {
+                result = result.and_then(|()| plain(&mut Escaped { out, escape: Escape::Text }, datum));
+            }
+            result = result.and_then(|()| out.write_str(behind));
+        });
+        result
+    }
+
     /// One message, without a line feed; the fields are structured data.
     ///
     /// # Errors
     /// The buffer's.
     pub fn write_syslog(&self, from: &Syslog<'_>, out: &mut dyn Write) -> fmt::Result {
         let (reason, text) = self.reason();
-        let time = match self {
-            Record::Evidence(evidence) => evidence.time,
-            Record::Repeats(repeats) => repeats.time,
-        };
-        let fitting =
-            |name: &str| (1..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic());
-        let hostname = if fitting(from.hostname) { from.hostname } else { "-" };
-        let priority = from.facility.min(23) * 8 + self.severity().0;
-        write!(out, "<{priority}>1 {time} {hostname} port502 {} {reason} ", from.process)?;
+        self.write_header(from, reason, out)?;
         write!(out, "[port502@{}", from.enterprise)?;
         let mut result = Ok(());
         self.fields(&mut |field, datum| {
@@ -337,6 +371,29 @@ impl Record<'_> {
         });
         result?;
         write!(out, "] {text}")
+    }
+
+    /// One message of syslog, without a line feed, whose text is the event in CEF.
+    ///
+    /// # Errors
+    /// The buffer's.
+    pub fn write_cef_in_syslog(&self, from: &Syslog<'_>, out: &mut dyn Write) -> fmt::Result {
+        self.write_header(from, "cef", out)?;
+        out.write_str("- ")?;
+        self.write_cef(out)
+    }
+
+    /// What stands in front of a message's structured data.
+    fn write_header(&self, from: &Syslog<'_>, id: &str, out: &mut dyn Write) -> fmt::Result {
+        let time = match self {
+            Record::Evidence(evidence) => evidence.time,
+            Record::Repeats(repeats) => repeats.time,
+        };
+        let fitting =
+            |name: &str| (1..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic());
+        let hostname = if fitting(from.hostname) { from.hostname } else { "-" };
+        let priority = from.facility.min(23) * 8 + self.severity().0;
+        write!(out, "<{priority}>1 {time} {hostname} port502 {} {id} ", from.process)
     }
 
     /// One event in ArcSight's common event format, version 0, without a line feed.
@@ -591,6 +648,8 @@ enum Escape {
     CefHeader,
     /// `\`, `=` and line ends.
     Cef,
+    /// Nothing: people read it.
+    Text,
 }
 
 struct Escaped<'w> {

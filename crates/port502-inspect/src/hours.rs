@@ -20,6 +20,18 @@ impl WeekMinute {
         }
         Some(WeekMinute(day as u16 * DAY + hour as u16 * 60 + minute as u16))
     }
+
+    /// So many minutes after Monday 00:00; a week is 10,080 of them, and then it begins anew.
+    #[must_use]
+    pub const fn from_minutes(minutes: u16) -> Self {
+        WeekMinute(minutes % WEEK)
+    }
+
+    /// Minutes since Monday 00:00.
+    #[must_use]
+    pub const fn minutes(self) -> u16 {
+        self.0
+    }
 }
 
 /// Windows as minutes of the week: sorted, apart from each other, the end not included.

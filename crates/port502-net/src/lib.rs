@@ -6,6 +6,7 @@
 
 pub mod blocking;
 pub mod client;
+mod dial;
 pub mod fault;
 pub mod gateway;
 pub mod memory;
@@ -17,5 +18,6 @@ mod tcp;
 pub mod tls;
 mod udp;
 
+pub use dial::{Dialled, Dialler};
 pub use pdu::Pdu;
 pub use port502_session::{Link, Target, TargetError};

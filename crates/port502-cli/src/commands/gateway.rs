@@ -235,7 +235,7 @@ impl Running {
             }
         }
         let metrics = match (&self.metrics, plan.metrics) {
-            (Some(metrics), Some(address)) if metrics.asked == address => None,
+            (Some(metrics), Some(address)) if metrics.server.asked == address => None,
             (_, Some(address)) => Some(metrics::Metrics::start(address, &self.timekeeper)?),
             (_, None) => None,
         };
@@ -291,7 +291,7 @@ impl Running {
             self.run_server(asked, server);
         }
         if let Some(metrics) = &self.metrics {
-            told.push(format!("metrics on http://{}/metrics", metrics.local));
+            told.push(format!("metrics on http://{}/metrics", metrics.server.local));
         }
         self.places.retain(|place| {
             let stays = plan.listen.places.contains(&place.asked);

@@ -8,6 +8,7 @@ pub(crate) mod decode;
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod gateway;
+pub(crate) mod guard;
 pub(crate) mod identify;
 pub(crate) mod import;
 pub(crate) mod man;

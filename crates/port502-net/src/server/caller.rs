@@ -74,19 +74,15 @@ impl Caller {
     /// The answers that have come, one frame behind the other, and how many requests are settled by them.
     pub(super) fn collect(&mut self) -> (Vec<u8>, usize) {
         let Some(inbox) = &self.inbox else { return (Vec::new(), 0) };
-        let mut answers = inbox.answers();
-        let settled = std::mem::take(&mut answers.settled);
+        let (frames, settled) = inbox.take();
         self.open = self.open.saturating_sub(settled);
-        (std::mem::take(&mut answers.frames), settled)
+        (frames, settled)
     }
 
     /// Gives the room of answers that are gone back, for the next ones.
-    pub(super) fn reuse(&mut self, mut frames: Vec<u8>) {
-        let Some(inbox) = &self.inbox else { return };
-        let mut answers = inbox.answers();
-        if answers.frames.capacity() == 0 && frames.capacity() <= KEPT_LEN {
-            frames.clear();
-            answers.frames = frames;
+    pub(super) fn reuse(&mut self, frames: Vec<u8>) {
+        if let Some(inbox) = &self.inbox {
+            inbox.reuse(frames);
         }
     }
 }
@@ -143,8 +139,25 @@ impl Inbox {
         }
     }
 
-    /// Whose task is to be woken.
-    pub(crate) fn woken_by(&self, waker: &Waker) {
+    /// All that has come, one frame behind the other, and how many requests are settled by it. For whoever has an inbox
+    /// without a connection of a server to it: [`woken_by`](Self::woken_by) says when to look.
+    pub fn take(&self) -> (Vec<u8>, usize) {
+        let mut answers = self.answers();
+        let settled = std::mem::take(&mut answers.settled);
+        (std::mem::take(&mut answers.frames), settled)
+    }
+
+    /// Takes the room of answers that are gone back, for the next ones.
+    pub fn reuse(&self, mut frames: Vec<u8>) {
+        let mut answers = self.answers();
+        if answers.frames.capacity() == 0 && frames.capacity() <= KEPT_LEN {
+            frames.clear();
+            answers.frames = frames;
+        }
+    }
+
+    /// Whose task is to be woken, once for all that comes until it looks.
+    pub fn woken_by(&self, waker: &Waker) {
         let mut answers = self.answers();
         if !answers.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             answers.waker = Some(waker.clone());

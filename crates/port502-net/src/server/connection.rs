@@ -7,7 +7,6 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,16 +16,14 @@ use std::time::Duration;
 use port502_session::server::{Context, Identity, Reply, ServerSession};
 use port502_wire::mbap::{self, ADU_MAX, HEADER_LEN, Received, TransactionId};
 use port502_wire::{ExceptionCode, PDU_MAX, UnitId};
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
 use super::caller::Caller;
+use super::front::{Arrival, Stream};
 use super::registry::{Closed, Place};
 use super::service::{Late, Outcome, Service, Step};
 use super::{Event, Options};
-use crate::tls::ServerStream;
 
 /// Bytes read at once. Requests of 12 bytes: more than a thousand in one burst.
 const READ_LEN: usize = 16 * 1024;
@@ -49,35 +46,14 @@ thread_local! {
         RefCell::new(Box::new(Scratch { input: [0; READ_LEN], output: [0; WRITE_LEN] }));
 }
 
-/// Where a connection's bytes come from.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {
-    /// Reads up to `max` bytes that have arrived, whether the runtime knows of them yet or not.
-    fn read_arrived(&mut self, into: &mut Vec<u8>, max: u64);
-}
-
-impl Stream for TcpStream {
-    fn read_arrived(&mut self, into: &mut Vec<u8>, max: u64) {
-        let socket = SockRef::from(&*self);
-        // The socket does not block: what ends this is that there is nothing more, or nobody.
-        let _ = (&*socket).take(max).read_to_end(into);
-    }
-}
-
-impl Stream for ServerStream {
-    fn read_arrived(&mut self, into: &mut Vec<u8>, max: u64) {
-        ServerStream::read_arrived(self, into, max);
-    }
-}
-
-/// Serves one client, who is `identity` where the link tells, to its end.
+/// Serves one client to its end.
 pub(super) async fn run<S: Service, T: Stream>(
     stream: T,
-    peer: SocketAddr,
-    identity: Option<Arc<Identity>>,
+    arrival: Arrival,
     service: Arc<S>,
     options: Arc<Options>,
-    place: Place,
 ) {
+    let Arrival { peer, identity, place } = arrival;
     let session = ServerSession::new(place.now(), options.limits);
     place.expect(session.poll_timeout());
     let caller = Caller::new(options.limits.transactions);

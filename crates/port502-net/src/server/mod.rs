@@ -15,6 +15,7 @@
 mod authorized;
 mod caller;
 mod connection;
+mod front;
 mod line;
 mod registry;
 mod secured;
@@ -38,13 +39,15 @@ pub use caller::{Caller, Inbox};
 pub use port502_session::server::{
     Context, Device, DeviceResult, Identity, LineEvent, Reply, RoleFault, answer,
 };
-pub use registry::Closed;
+pub use front::{Arrival, Departure, Relay, Stream};
+pub use registry::{Closed, Place};
 pub use secured::Reload;
 pub use service::{Amiss, Late, Outcome, Service, Step, Units, Unmapped};
 
 use crate::serial::Port;
 use crate::tls::{HandshakeFailure, Notice, TlsError};
 use crate::{Link, Target, tcp};
+use front::{Front, Relaying, Serving};
 use line::Line;
 use registry::Registry;
 use secured::Secured;
@@ -296,13 +299,13 @@ impl Server {
         let stopped = self.stop.subscribe();
         match self.listener {
             Listener::Stream(listener, line) => {
-                let listener = TcpListener::from_std(listener)?;
-                let inside = line.map_or(Inside::Mbap, Inside::Line);
-                run_listener(listener, inside, &service, &options, stopped).await;
+                let (listener, front) = (TcpListener::from_std(listener)?, Serving { service, line });
+                run_listener(listener, None, &Arc::new(front), &options, stopped).await;
             }
             Listener::Tls(listener, secured) => {
-                let listener = TcpListener::from_std(listener)?;
-                run_listener(listener, Inside::Tls(&secured), &service, &options, stopped).await;
+                let (listener, front) =
+                    (TcpListener::from_std(listener)?, Serving { service, line: None });
+                run_listener(listener, Some(&secured), &Arc::new(front), &options, stopped).await;
             }
             Listener::Datagrams(socket, line) => {
                 udp::run(UdpSocket::from_std(socket)?, line, service, options, stopped).await;
@@ -311,6 +314,27 @@ impl Server {
                 line::run_port(port, &self.target, &*service, &options, stopped).await;
             }
         }
+        Ok(())
+    }
+}
+
+impl Server {
+    /// The same with a relay, which has each connection whole.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); and of the kind [`Unsupported`](io::ErrorKind::Unsupported) for links other than
+    /// Modbus/TCP and its like in TLS.
+    pub async fn relay<R: Relay>(self, relay: Arc<R>) -> io::Result<()> {
+        let (front, options) = (Arc::new(Relaying(relay)), Arc::new(self.options));
+        let stopped = self.stop.subscribe();
+        let (listener, secured) = match self.listener {
+            Listener::Stream(listener, None) => (listener, None),
+            Listener::Tls(listener, secured) => (listener, Some(secured)),
+            Listener::Stream(_, Some(_)) | Listener::Datagrams(..) | Listener::Serial(_) => {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+        };
+        run_listener(TcpListener::from_std(listener)?, secured.as_ref(), &front, &options, stopped).await;
         Ok(())
     }
 }
@@ -334,31 +358,16 @@ async fn stop_asked(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-/// What is in the connections of a listener.
-#[derive(Clone, Copy)]
-enum Inside<'a> {
-    /// Frames with transaction ids.
-    Mbap,
-    /// The same in TLS.
-    Tls(&'a Arc<Secured>),
-    /// Frames without.
-    Line(Line),
-}
-
 /// Accepts connections until the server is stopped, and waits for the last of them.
-async fn run_listener<S: Service>(
+async fn run_listener<F: Front>(
     listener: TcpListener,
-    inside: Inside<'_>,
-    service: &Arc<S>,
+    secured: Option<&Arc<Secured>>,
+    front: &Arc<F>,
     options: &Arc<Options>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let registry = Arc::new(Registry::new(options));
     let _time = KeepTime::start(&registry, options.timekeeper.as_ref());
-    let secured = match inside {
-        Inside::Tls(secured) => Some(secured),
-        Inside::Mbap | Inside::Line(_) => None,
-    };
     let _watch = secured.map(|secured| secured.watch(&registry, options));
     loop {
         let accepted = tokio::select! {
@@ -366,7 +375,7 @@ async fn run_listener<S: Service>(
             _ = stopped.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, peer)) => accept(stream, peer, inside, service, options, &registry),
+            Ok((stream, peer)) => accept(stream, peer, secured, front, options, &registry),
             Err(error) if is_one_connections(&error) => {}
             Err(error) => {
                 // Out of file descriptors, most likely: make room, and give the system time.
@@ -412,11 +421,11 @@ fn is_one_connections(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-fn accept<S: Service>(
+fn accept<F: Front>(
     stream: TcpStream,
     peer: SocketAddr,
-    inside: Inside<'_>,
-    service: &Arc<S>,
+    secured: Option<&Arc<Secured>>,
+    front: &Arc<F>,
     options: &Arc<Options>,
     registry: &Arc<Registry>,
 ) {
@@ -424,10 +433,10 @@ fn accept<S: Service>(
     if !is_allowed(&options.allowed, peer.ip()) {
         return options.refuse(peer, Refusal::NotAllowed);
     }
-    if let Inside::Tls(secured) = inside {
+    if let Some(secured) = secured {
         // It gets a place among the others once it has shown who it is.
         if tcp::set_up(&stream).is_ok() {
-            secured.shake_hands(stream, peer, service, options, registry);
+            secured.shake_hands(stream, peer, front, options, registry);
         }
         return;
     }
@@ -439,12 +448,9 @@ fn accept<S: Service>(
         return; // it is gone already
     }
     options.tell(&Event::Opened { peer, identity: None });
-    let (service, told) = (Arc::clone(service), Arc::clone(options));
     let id = place.id();
-    let task = match inside {
-        Inside::Line(line) => tokio::spawn(line::run_stream(stream, line, peer, service, told, place)),
-        _ => tokio::spawn(connection::run(stream, peer, None, service, told, place)),
-    };
+    let arrival = Arrival { peer, identity: None, place };
+    let task = tokio::spawn(front.run(stream, arrival, Arc::clone(options)));
     registry.started(id, task.abort_handle());
 }
 

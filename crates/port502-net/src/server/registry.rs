@@ -46,6 +46,12 @@ pub enum Closed {
     CertificateExpired,
     /// The client would not be let in any more, for another reason than these two.
     Distrusted,
+    /// A relay does not let pass what came, or would have gone.
+    Refused,
+    /// The device behind a relay ended its connection.
+    ByDevice,
+    /// A relay cannot reach the device behind it.
+    NoDevice,
 }
 
 impl std::fmt::Display for Closed {
@@ -61,6 +67,9 @@ impl std::fmt::Display for Closed {
             Closed::Panicked => f.write_str("closed: the device's code panicked"),
             Closed::Revoked => f.write_str("closed: its certificate was revoked"),
             Closed::CertificateExpired => f.write_str("closed: its certificate is over"),
+            Closed::Refused => f.write_str("reset: what came does not pass"),
+            Closed::ByDevice => f.write_str("closed by the device"),
+            Closed::NoDevice => f.write_str("closed: the device cannot be reached"),
             Closed::Distrusted => f.write_str("closed: its certificate is not accepted any more"),
         }
     }
@@ -152,9 +161,12 @@ struct Entries {
     next: u64,
 }
 
-/// A connection's entry, which ends with it.
+/// A connection's place among those of its server, which ends with it.
+///
+/// Whoever has it says what the connection does ([`used`](Self::used), [`busy`](Self::busy)), for the one that has been
+/// idle for longest makes room where there are too many; and looks, whenever it is woken, whether it has to go.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     id: u64,
     registry: Arc<Registry>,
     state: Arc<Activity>,
@@ -346,13 +358,13 @@ impl Place {
     }
 
     /// The connection's task can be woken from now on.
-    pub(super) fn woken_by(&self, waker: &Waker) {
+    pub fn woken_by(&self, waker: &Waker) {
         *self.state.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
     }
 
     /// Notes that bytes came or went, and whether an answer has ever been among them.
     #[inline]
-    pub(super) fn used(&self, served: bool) {
+    pub fn used(&self, served: bool) {
         self.state.used.store(self.registry.bursts.fetch_add(1, Relaxed), Relaxed);
         self.state.served.store(served, Relaxed);
     }
@@ -360,7 +372,7 @@ impl Place {
     /// Notes whether a request is being worked on, and whether the connection waits for its client in the middle
     /// of something.
     #[inline]
-    pub(super) fn busy(&self, working: bool, waiting: bool) {
+    pub fn busy(&self, working: bool, waiting: bool) {
         self.state.working.store(working, Relaxed);
         self.state.waiting.store(waiting, Relaxed);
     }
@@ -372,19 +384,21 @@ impl Place {
 
     /// Why the connection has to end at once.
     #[inline]
-    pub(super) fn expelled(&self) -> Option<Closed> {
+    #[must_use]
+    pub fn expelled(&self) -> Option<Closed> {
         self.state.expelled.get().copied()
     }
 
     /// The time of the registry.
     #[inline]
-    pub(super) fn now(&self) -> SessionInstant {
+    #[must_use]
+    pub fn now(&self) -> SessionInstant {
         self.registry.now()
     }
 
     /// Asks to be woken, and to find [`is_due`](Self::is_due), at `deadline`.
     #[inline]
-    pub(super) fn expect(&self, deadline: SessionInstant) {
+    pub fn expect(&self, deadline: SessionInstant) {
         let deadline = deadline.as_nanos();
         self.state.deadline.store(deadline, SeqCst);
         if deadline < self.registry.next_look.load(SeqCst) {
@@ -394,13 +408,15 @@ impl Place {
 
     /// Whether the deadline has come since this was last asked.
     #[inline]
-    pub(super) fn is_due(&self) -> bool {
+    #[must_use]
+    pub fn is_due(&self) -> bool {
         self.state.due.load(Relaxed) && self.state.due.swap(false, SeqCst)
     }
 
     /// Whether the connection was asked to answer what has arrived, and to end.
     #[inline]
-    pub(super) fn is_leaving(&self) -> bool {
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
         self.state.leaving.load(Relaxed)
     }
 }

@@ -10,8 +10,9 @@ use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
+use super::front::{Arrival, Front};
 use super::registry::{Closed, Expel, Registry};
-use super::{Event, Options, Refusal, Service, TlsError, connection};
+use super::{Event, Options, Refusal, TlsError};
 use crate::Target;
 use crate::tls::{Accepted, Acceptor, HandshakeFailure, HandshakeFault, linger};
 
@@ -167,11 +168,11 @@ impl Secured {
     }
 
     /// Shakes hands with a new client, and serves it where that goes well.
-    pub(super) fn shake_hands<S: Service>(
+    pub(super) fn shake_hands<F: Front>(
         self: &Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        service: &Arc<S>,
+        front: &Arc<F>,
         options: &Arc<Options>,
         registry: &Arc<Registry>,
     ) {
@@ -185,7 +186,7 @@ impl Secured {
             state.handshakes.insert(id, Handshake { peer, task: None });
             id
         };
-        let (secured, service) = (Arc::clone(self), Arc::clone(service));
+        let (secured, front) = (Arc::clone(self), Arc::clone(front));
         let (options, registry) = (Arc::clone(options), Arc::clone(registry));
         let task = tokio::spawn(async move {
             let until = tokio::time::Instant::now() + options.handshake;
@@ -199,7 +200,7 @@ impl Secured {
                 Ok(accepted) => {
                     // From here on it may not be ended as a handshake. Where it was meanwhile, it is gone.
                     if secured.state().handshakes.remove(&id).is_some() {
-                        secured.let_in(accepted, peer, &service, &options, &registry);
+                        secured.let_in(accepted, peer, &front, &options, &registry);
                     }
                 }
                 Err((failure, stream)) => {
@@ -220,11 +221,11 @@ impl Secured {
         }
     }
 
-    fn let_in<S: Service>(
+    fn let_in<F: Front>(
         self: &Arc<Self>,
         accepted: Accepted,
         peer: SocketAddr,
-        service: &Arc<S>,
+        front: &Arc<F>,
         options: &Arc<Options>,
         registry: &Arc<Registry>,
     ) {
@@ -253,8 +254,8 @@ impl Secured {
         }
         options.tell(&Event::Opened { peer, identity: Some(Arc::clone(&identity)) });
         let gone = Gone { secured: Arc::clone(self), id };
-        let work =
-            connection::run(stream, peer, Some(identity), Arc::clone(service), Arc::clone(options), place);
+        let arrival = Arrival { peer, identity: Some(identity), place };
+        let work = front.run(stream, arrival, Arc::clone(options));
         let task = tokio::spawn(async move {
             let _gone = gone;
             work.await;

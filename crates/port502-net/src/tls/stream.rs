@@ -3,6 +3,7 @@
 use std::io::{self, Read as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustls::{ConnectionCommon, SideData};
 use socket2::SockRef;
@@ -99,7 +100,7 @@ impl AsyncWrite for Socket {
 }
 
 /// One side of TLS, as rustls has two types for them.
-pub(crate) trait Half: AsyncRead + AsyncWrite + Unpin {
+pub(crate) trait Half: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Takes what is deciphered already.
     fn take_plain(&mut self, into: &mut [u8]) -> io::Result<usize>;
 
@@ -108,6 +109,9 @@ pub(crate) trait Half: AsyncRead + AsyncWrite + Unpin {
 
     /// Says that nothing more comes, as far as the socket takes it.
     fn say_goodbye(&mut self);
+
+    /// What it goes over.
+    fn socket(&self) -> &TcpStream;
 }
 
 fn take_arrived<D: SideData>(socket: &Socket, tls: &mut ConnectionCommon<D>, into: &mut Vec<u8>, max: u64) {
@@ -143,6 +147,10 @@ impl Half for tokio_rustls::server::TlsStream<Socket> {
         let (socket, tls) = self.get_mut();
         say_goodbye(socket, tls);
     }
+
+    fn socket(&self) -> &TcpStream {
+        &self.get_ref().0.stream
+    }
 }
 
 impl Half for tokio_rustls::client::TlsStream<Socket> {
@@ -160,6 +168,10 @@ impl Half for tokio_rustls::client::TlsStream<Socket> {
         let (socket, tls) = self.get_mut();
         say_goodbye(socket, tls);
     }
+
+    fn socket(&self) -> &TcpStream {
+        &self.get_ref().0.stream
+    }
 }
 
 /// A connection over which frames go. It says goodbye when it is dropped.
@@ -170,6 +182,12 @@ impl<H: Half> TlsStream<H> {
     /// Reads up to `max` bytes that have arrived, whether the runtime knows of them yet or not.
     pub(crate) fn read_arrived(&mut self, into: &mut Vec<u8>, max: u64) {
         self.0.take_arrived(into, max);
+    }
+
+    /// When it is dropped, the peer finds its connection reset.
+    pub(crate) fn reset(&mut self) {
+        // One that is gone already needs none.
+        let _ = SockRef::from(self.0.socket()).set_linger(Some(Duration::ZERO));
     }
 }
 

@@ -1,0 +1,154 @@
+//! `port502 guard`: stands where clients used to reach devices, and lets through what the site needs.
+
+mod metrics;
+mod outputs;
+pub(crate) mod plan;
+pub(crate) mod running;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use port502_guard::output::SyslogAddress;
+use tokio::runtime::{Builder, Handle};
+
+use crate::failure::Failure;
+use crate::log::Log;
+use crate::signal;
+use plan::Plan;
+use running::Running;
+
+/// Inspect what goes to devices, and let through exactly what the site needs
+///
+/// It listens where the site file's [guard.NAME] sections say, and refuses and records whatever no rule there allows.
+/// `plan SITE --only guard` shows the rules before they hold. SIGHUP reads the site, certificates and rules again,
+/// without dropping a client; a file that is wrong changes nothing.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The site file, or a folder of them.
+    #[arg(value_name = "SITE")]
+    site: PathBuf,
+    /// Only these conduits; more than once for several. [default: all]
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Let everything pass that is a request, and record what would be refused, whatever the site file says.
+    #[arg(long)]
+    alert: bool,
+    /// Print one JSON object for each refused or alerted transaction, in the place of lines for people, which go to
+    /// stderr then.
+    #[arg(long)]
+    json: bool,
+    /// Add these objects to the end of a file.
+    #[arg(long, value_name = "FILE")]
+    evidence: Option<PathBuf>,
+    /// Send them to a syslog server as RFC 5424: udp://HOST, tcp://HOST or unix:/dev/log.
+    #[arg(long, value_name = "URL")]
+    syslog: Option<SyslogAddress>,
+    /// Send them to a syslog server in the common event format (CEF).
+    #[arg(long, value_name = "URL")]
+    cef: Option<SyslogAddress>,
+    /// Serve counters for Prometheus at http://ADDRESS/metrics.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+    /// Connections at once at each place where it listens; one more closes the one that has been idle for longest.
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = super::serve::connections)]
+    connections: usize,
+    /// Close connections that have been silent for so long.
+    #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = super::serve::idle)]
+    idle: Duration,
+    /// Print nothing but where it listens; with --json nothing but objects.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let plan = plan(args)?;
+    let cannot = |error: std::io::Error| Failure::other(format!("cannot start: {error}"));
+    // A runtime with timers looks at the clock for each request. Timeouts are kept by another, in a thread that
+    // sleeps; it also works on lines, which need timers, and on metrics, which must not hold anybody up.
+    let keeper = Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+    let timekeeper = keeper.handle().clone();
+    std::thread::spawn(move || keeper.block_on(std::future::pending::<()>()));
+    let runtime = Builder::new_current_thread().enable_io().build();
+    runtime.map_err(cannot)?.block_on(serve(args, plan, timekeeper))
+}
+
+fn plan(args: &Args) -> Result<Plan, Failure> {
+    let site = crate::site_file::read(&args.site)?;
+    Plan::of(&site, &args.only, args.alert)
+        .map_err(|message| Failure::usage(format!("{}: {message}", args.site.display())))
+}
+
+async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failure> {
+    let log = Arc::new(if args.json { Log::aside(args.quiet) } else { Log::start(args.quiet) });
+    let recorder = outputs::start(args, &log)?;
+    let mut running = Running::new(running::Setup {
+        log: Arc::clone(&log),
+        recorder: Arc::clone(&recorder),
+        timekeeper,
+        connections: args.connections,
+        idle: args.idle,
+    });
+    let told = running.apply(&plan).await?;
+    outputs::introduce(args, &told, &running)?;
+    let _metrics = match args.metrics {
+        Some(address) => {
+            let metrics = metrics::start(address, &running)?;
+            outputs::line(args, &format!("metrics on http://{}/metrics", metrics.local))?;
+            Some(metrics)
+        }
+        None => None,
+    };
+    let mut reload = signal::Reload::new();
+    let mut stop = signal::Interrupt::new();
+    loop {
+        let asked = stop
+            .or(async {
+                tokio::select! {
+                    () = reload.asked() => None,
+                    ended = running.ended() => Some(ended),
+                }
+            })
+            .await;
+        match asked {
+            None => break,
+            Some(Some(failure)) => {
+                running.stop().await;
+                return Err(failure);
+            }
+            Some(None) => again(args, &mut running, &log).await,
+        }
+    }
+    running.stop().await;
+    let left = recorder.finish();
+    log.finish();
+    if !args.quiet {
+        super::eprintln_quietly(&running.summary());
+    }
+    if left != 0 {
+        let left = crate::output::counted(u64::try_from(left).unwrap_or(u64::MAX), "record");
+        return Err(Failure::other(format!("{left} could not be kept: see above which output failed")));
+    }
+    Ok(())
+}
+
+/// Reads the site again. What is wrong with it is told, and everything stays as it was.
+async fn again(args: &Args, running: &mut Running, log: &Log) {
+    let applied = match plan(args) {
+        Ok(plan) => running.apply(&plan).await,
+        Err(failure) => Err(failure),
+    };
+    match applied {
+        Ok(told) => {
+            told.iter().for_each(|line| log.line(format_args!("{line}")));
+            log.line(format_args!("the site was read again"));
+        }
+        Err(failure) => {
+            for line in std::iter::once(&failure.message).chain(&failure.more) {
+                super::eprintln_quietly(&format!("port502: {line}"));
+            }
+            log.line(format_args!("that is wrong; everything stays as it was"));
+        }
+    }
+}

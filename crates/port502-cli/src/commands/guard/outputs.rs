@@ -1,0 +1,100 @@
+//! Where a guard's evidence goes, and what it says of itself.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+
+use port502_guard::output::{Lines, Server, StandardOutput};
+use port502_guard::record::{Format, Line, Origin, SinkEvent};
+use port502_guard::{Recorder, Sink};
+
+use super::Args;
+use super::running::Running;
+use crate::failure::Failure;
+use crate::log::Log;
+use crate::output::counted;
+
+/// Lines for people, among those of the guard's life.
+struct Told(Arc<Log>);
+
+impl Sink for Told {
+    fn name(&self) -> String {
+        "the output".to_owned()
+    }
+
+    fn format(&self) -> Format {
+        Format::Text
+    }
+
+    fn keep(&mut self, lines: &[Line]) -> Result<(), String> {
+        for Line { time, text, .. } in lines {
+            self.0.line(format_args!("{time} {text}"));
+        }
+        Ok(())
+    }
+}
+
+/// Starts all outputs that were asked for.
+pub(super) fn start(args: &Args, log: &Arc<Log>) -> Result<Arc<Recorder>, Failure> {
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    if args.json {
+        sinks.push(Box::<StandardOutput>::default());
+    } else if !args.quiet {
+        sinks.push(Box::new(Told(Arc::clone(log))));
+    }
+    if let Some(path) = &args.evidence {
+        let lines = Lines::open(path).map_err(|error| {
+            Failure::other(format!("cannot write evidence to {}: {error}", path.display()))
+        })?;
+        sinks.push(Box::new(lines));
+    }
+    for (address, format) in [(&args.syslog, Format::Syslog), (&args.cef, Format::Cef)] {
+        if let Some(address) = address {
+            sinks.push(Box::new(Server::new(address.clone(), format)));
+        }
+    }
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let origin = Origin { hostname: hostname.trim().to_owned(), ..Origin::default() };
+    let observer = {
+        let log = Arc::clone(log);
+        Arc::new(move |event: &SinkEvent<'_>| match event {
+            SinkEvent::Failed { name, error } => {
+                log.line(format_args!("{name} fails: {error}; records wait, and it is tried again"));
+            }
+            SinkEvent::Works { name, counted: 0 } => log.line(format_args!("{name} works again")),
+            SinkEvent::Works { name, counted: count } => {
+                let count = counted(*count, "record");
+                log.line(format_args!("{name} works again; {count} had no room and are told as counts"));
+            }
+        })
+    };
+    let recorder = Recorder::start(sinks, origin, Some(observer));
+    recorder.map(Arc::new).map_err(|error| Failure::other(format!("cannot start: {error}")))
+}
+
+/// Where it listens, and then what stands behind it.
+pub(super) fn introduce(args: &Args, told: &[String], running: &Running) -> Result<(), Failure> {
+    for text in told {
+        line(args, text)?;
+    }
+    if !args.quiet {
+        for text in running.leads() {
+            line(args, &text)?;
+        }
+    }
+    Ok(())
+}
+
+/// A line at once: a script that has read its line may close the pipe, which ends no guard.
+pub(super) fn line(args: &Args, text: &str) -> Result<(), Failure> {
+    if args.json {
+        if !args.quiet {
+            super::super::eprintln_quietly(text);
+        }
+        return Ok(());
+    }
+    let mut stdout = io::stdout();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

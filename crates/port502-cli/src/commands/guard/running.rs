@@ -1,0 +1,351 @@
+//! A guard at work: made as a plan says, and made otherwise when the plan changes.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use port502_guard::{Clock, Conduit, Options, Recorder, Status, Upstream};
+use port502_inspect::WeekMinute;
+use port502_net::gateway::{Lane, LaneEvent, LaneOptions};
+use port502_net::server::{self, Server, Stop};
+use port502_net::{Dialler, Target};
+use port502_session::duration;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::plan::{ConduitPlan, Plan, To};
+use crate::failure::Failure;
+use crate::log::Log;
+use crate::output::counted;
+
+/// What a guard runs with, whatever its plan.
+pub(crate) struct Setup {
+    pub(crate) log: Arc<Log>,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) timekeeper: Handle,
+    /// At each place where it listens.
+    pub(crate) connections: usize,
+    pub(crate) idle: Duration,
+}
+
+/// A conduit at work.
+struct Standing {
+    name: String,
+    conduit: Arc<Conduit>,
+    places: Vec<Place>,
+    /// `to intake (tcp://10.20.1.11:502), a connection for each client`.
+    leads: String,
+}
+
+/// A place where clients connect.
+struct Place {
+    asked: Target,
+    local: Target,
+    stop: Stop,
+    reload: Option<server::Reload>,
+}
+
+/// The conduits, for those who look now and then.
+type Shown = Arc<Mutex<Vec<(String, Arc<Conduit>)>>>;
+
+/// A guard as it runs.
+pub(crate) struct Running {
+    setup: Setup,
+    clock: Arc<Clock>,
+    zone: Arc<Mutex<TimeZone>>,
+    standing: Vec<Standing>,
+    /// Shared links, by where they lead.
+    lanes: BTreeMap<String, Lane>,
+    shown: Shown,
+    requests: Arc<AtomicU64>,
+    ends: mpsc::Receiver<Failure>,
+    ended: mpsc::Sender<Failure>,
+    housekeeping: tokio::task::AbortHandle,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.housekeeping.abort();
+    }
+}
+
+impl Running {
+    pub(crate) fn new(setup: Setup) -> Self {
+        let (ended, ends) = mpsc::channel(1);
+        let clock = Arc::new(Clock::new(WeekMinute::default()));
+        let zone = Arc::new(Mutex::new(TimeZone::UTC));
+        let shown = Shown::default();
+        let work = {
+            let (clock, zone, shown) = (Arc::clone(&clock), Arc::clone(&zone), Arc::clone(&shown));
+            async move {
+                let mut tick = tokio::time::interval(Duration::from_secs(1));
+                loop {
+                    tick.tick().await;
+                    clock.set_week(Plan::week(&zone.lock().unwrap_or_else(PoisonError::into_inner)));
+                    for (_, conduit) in &*shown.lock().unwrap_or_else(PoisonError::into_inner) {
+                        conduit.tell_counted();
+                    }
+                }
+            }
+        };
+        let housekeeping = setup.timekeeper.spawn(work).abort_handle();
+        Running {
+            setup,
+            clock,
+            zone,
+            standing: Vec::new(),
+            lanes: BTreeMap::new(),
+            shown,
+            requests: Arc::default(),
+            ends,
+            ended,
+            housekeeping,
+        }
+    }
+
+    /// Makes everything as `plan` says, or leaves everything as it is. Where it listens then.
+    pub(crate) async fn apply(&mut self, plan: &Plan) -> Result<Vec<String>, Failure> {
+        let (mut lanes, mut upstreams) = (BTreeMap::new(), Vec::new());
+        for conduit in &plan.conduits {
+            upstreams.push(self.upstream(&conduit.to, plan, &mut lanes)?);
+        }
+        // A place that another conduit has now stays where it is, and only the rules behind it change.
+        let mut servers = Vec::new();
+        for conduit in &plan.conduits {
+            for target in &conduit.listen {
+                let known = self.standing.iter().find(|standing| standing.name == conduit.name);
+                if known.is_some_and(|known| known.places.iter().any(|place| place.asked == *target)) {
+                    continue;
+                }
+                servers.push((conduit.name.clone(), target.clone(), self.bind(target)?));
+            }
+        }
+        for place in self.standing.iter().flat_map(|standing| &standing.places) {
+            if let Some(reload) = &place.reload {
+                reload.reload().map_err(|error| Failure::other(error.to_string()))?;
+            }
+        }
+        // From here on nothing fails.
+        *self.zone.lock().unwrap_or_else(PoisonError::into_inner) = plan.zone.clone();
+        self.clock.set_week(Plan::week(&plan.zone));
+        let mut old = std::mem::take(&mut self.standing);
+        for (conduit, upstream) in plan.conduits.iter().zip(upstreams) {
+            let known = old.iter().position(|standing| standing.name == conduit.name);
+            let standing = match known.map(|at| old.swap_remove(at)) {
+                Some(standing) => {
+                    if let Upstream::Shared(lane) = &upstream {
+                        lane.reconfigure(self.lane_options(&conduit.to));
+                    }
+                    standing.conduit.replace(Arc::clone(&conduit.engine));
+                    standing.conduit.reroute(upstream);
+                    Standing { leads: conduit.leads(), ..standing }
+                }
+                None => self.stand(conduit, upstream),
+            };
+            self.standing.push(standing);
+        }
+        for standing in old {
+            standing.places.iter().for_each(|place| place.stop.stop());
+            standing.conduit.finish();
+            self.setup.log.line(format_args!("{} guards no more", standing.name));
+        }
+        let mut told = Vec::new();
+        for (name, asked, server) in servers {
+            told.push(format!("listening on {}", shown(server.target())));
+            self.run(&name, asked, server);
+        }
+        for (standing, conduit) in self.standing.iter_mut().zip(&plan.conduits) {
+            standing.places.retain(|place| {
+                let stays = conduit.listen.contains(&place.asked);
+                if !stays {
+                    self.setup.log.line(format_args!("listening on {} no more", shown(&place.asked)));
+                    place.stop.stop();
+                }
+                stays
+            });
+        }
+        for (at, lane) in std::mem::replace(&mut self.lanes, lanes) {
+            if !self.lanes.contains_key(&at) {
+                lane.close();
+            }
+        }
+        let conduits = self.standing.iter().map(|it| (it.name.clone(), Arc::clone(&it.conduit)));
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = conduits.collect();
+        Ok(told)
+    }
+
+    /// The way to a device. Conduits to the same link share it.
+    fn upstream(
+        &self,
+        to: &To,
+        plan: &Plan,
+        lanes: &mut BTreeMap<String, Lane>,
+    ) -> Result<Upstream, Failure> {
+        if !to.shared
+            && let Some(dialler) = Dialler::new(
+                to.target.clone(),
+                to.options.connect_timeout,
+                Some(self.setup.timekeeper.clone()),
+            )
+        {
+            return Ok(Upstream::Own(dialler));
+        }
+        let at = to.target.to_string();
+        let lane = match lanes.get(&at).or_else(|| self.lanes.get(&at)) {
+            Some(lane) => lane.clone(),
+            None => {
+                // One that goes may have the port that this one needs.
+                let stays = |at: &str| plan.conduits.iter().any(|it| it.to.target.to_string() == at);
+                let goes = |(at, lane): &(&String, &Lane)| {
+                    lane.target().host() == to.target.host() && !stays(at)
+                };
+                let old = self.lanes.iter().filter(goes).map(|(_, lane)| lane.clone()).collect();
+                Lane::new_after(&*to.name, to.target.clone(), self.lane_options(to), old)
+                    .map_err(|error| Failure::usage(format!("{}: {error}", to.name)))?
+            }
+        };
+        lanes.insert(at, lane.clone());
+        Ok(Upstream::Shared(lane))
+    }
+
+    fn lane_options(&self, to: &To) -> LaneOptions {
+        let (log, name) = (Arc::clone(&self.setup.log), to.name.clone());
+        let mut options = to.options.clone();
+        options.timekeeper = Some(self.setup.timekeeper.clone());
+        options.observer = Some(Arc::new(move |event: &LaneEvent<'_>| match *event {
+            LaneEvent::Connected => log.line(format_args!("{name} connected")),
+            LaneEvent::Disconnected { error } => {
+                log.line(format_args!("{name} lost its connection: {error}"));
+            }
+            LaneEvent::Unreachable { error, pause } => {
+                let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1);
+                let pause = duration::display(Duration::from_millis(millis));
+                log.line(format_args!("{name}: {error}; tried again in {pause}"));
+            }
+            LaneEvent::UnitDead { unit, pause } => {
+                let pause = duration::display(pause);
+                log.line(format_args!("{name} unit {unit} does not answer: left alone for {pause}"));
+            }
+            LaneEvent::UnitBack { unit } => log.line(format_args!("{name} unit {unit} answers again")),
+            _ => {}
+        }));
+        options
+    }
+
+    fn bind(&self, target: &Target) -> Result<Server, Failure> {
+        let mut options = server::Options::default();
+        options.connections = self.setup.connections;
+        options.timekeeper = Some(self.setup.timekeeper.clone());
+        let log = Arc::clone(&self.setup.log);
+        options.observer = Some(super::super::serve::observer(log, Arc::clone(&self.requests)));
+        Server::bind(target, options).map_err(|error| {
+            let places = || self.standing.iter().flat_map(|standing| &standing.places);
+            match places().find(|place| place.local.port() == target.port()) {
+                Some(own) if error.kind() == std::io::ErrorKind::AddrInUse => Failure::other(format!(
+                    "cannot listen on {}: this guard itself listens on {}; start anew to change that",
+                    shown(target),
+                    shown(&own.local)
+                )),
+                _ => super::super::serve::cannot_listen(target, &error),
+            }
+        })
+    }
+
+    fn stand(&self, plan: &ConduitPlan, upstream: Upstream) -> Standing {
+        let options = Options { idle: self.setup.idle, ..Options::default() };
+        let (clock, recorder) = (Arc::clone(&self.clock), Arc::clone(&self.setup.recorder));
+        let conduit = Conduit::new(Arc::clone(&plan.engine), upstream, options, clock, recorder);
+        Standing { name: plan.name.clone(), conduit: Arc::new(conduit), places: Vec::new(), leads: plan.leads() }
+    }
+
+    fn run(&mut self, name: &str, asked: Target, server: Server) {
+        let Some(standing) = self.standing.iter_mut().find(|standing| standing.name == name) else { return };
+        let (stop, reload) = (server.stop_handle(), server.reload_handle());
+        let local = server.target().clone();
+        standing.places.push(Place { asked, local: local.clone(), stop, reload });
+        let (conduit, ended) = (Arc::clone(&standing.conduit), self.ended.clone());
+        tokio::spawn(async move {
+            if let Err(error) = server.relay(conduit).await {
+                // Nobody listens any more when the guard stops.
+                let _ = ended.send(Failure::other(format!("{}: {error}", shown(&local)))).await;
+            }
+        });
+    }
+
+    /// Waits until a place to listen is lost.
+    pub(crate) async fn ended(&mut self) -> Failure {
+        match self.ends.recv().await {
+            Some(failure) => failure,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Answers what has arrived, and ends. All that was counted is told then.
+    pub(crate) async fn stop(&mut self) {
+        let (ended, ends) = mpsc::channel(1);
+        (self.ended, self.ends) = (ended, ends);
+        for standing in &mut self.standing {
+            standing.places.drain(..).for_each(|place| place.stop.stop());
+        }
+        // Each connection has an end of its own; what they say until then is counted.
+        let gone = || self.standing.iter().all(|standing| standing.conduit.status().clients == 0);
+        for _ in 0..100 {
+            if gone() {
+                break;
+            }
+            let _runtime = self.setup.timekeeper.enter();
+            let pause = tokio::time::sleep(Duration::from_millis(50));
+            drop(_runtime);
+            pause.await;
+        }
+        self.standing.iter().for_each(|standing| standing.conduit.finish());
+    }
+
+    /// What stands behind each place.
+    pub(crate) fn leads(&self) -> Vec<String> {
+        let line = |it: &Standing| format!("{} leads {}", it.name, it.leads);
+        self.standing.iter().map(line).collect()
+    }
+
+    /// Where a conduit called `name` listens.
+    pub(crate) fn places(&self, name: &str) -> Vec<Target> {
+        let standing = self.standing.iter().find(|standing| standing.name == name);
+        standing.map_or_else(Vec::new, |it| it.places.iter().map(|place| place.local.clone()).collect())
+    }
+
+    /// What happens on each conduit, whenever it is asked.
+    pub(crate) fn watch(&self) -> impl Fn() -> Vec<(String, Status)> + Send + Sync + use<> {
+        let shown = Arc::clone(&self.shown);
+        move || {
+            let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.iter().map(|(name, conduit)| (name.clone(), conduit.status())).collect()
+        }
+    }
+
+    pub(crate) fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    pub(crate) fn summary(&self) -> String {
+        let mut lines = Vec::new();
+        for (name, status) in self.watch()() {
+            let mut line = format!("{name}: {}", counted(status.requests, "request"));
+            line.push_str(&format!(", {} refused, {} alerted", status.refused, status.alerted));
+            let words: Vec<String> =
+                status.reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+            if !words.is_empty() {
+                line.push_str(&format!(" ({})", words.join(", ")));
+            }
+            lines.push(line);
+        }
+        lines.join("\n")
+    }
+}
+
+/// A place to listen without the paths of its files.
+fn shown(target: &Target) -> String {
+    let text = target.to_string();
+    text.split('?').next().unwrap_or_default().to_owned()
+}

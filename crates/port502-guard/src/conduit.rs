@@ -1,0 +1,278 @@
+//! One conduit: the rules, what judging remembers, and where requests go. All of its connections share it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use port502_inspect::conduit::{Direction, Event, Outcome, Sanity};
+use port502_inspect::evidence::{Evidence, Record, Repeats};
+use port502_inspect::policy::Refusal;
+use port502_inspect::suppress::{Digest, Kind, Noted, Suppressor};
+use port502_inspect::verdict::REASONS;
+use port502_inspect::{Engine, Objection, Reason, State};
+use port502_net::Dialler;
+use port502_net::gateway::Lane;
+use port502_session::Instant;
+use port502_session::server::Identity;
+
+use crate::clock::Clock;
+use crate::record::Recorder;
+
+/// Where what passes goes.
+#[derive(Clone, Debug)]
+pub enum Upstream {
+    /// A connection to the device for each client, as it was before the guard stood there.
+    Own(Dialler),
+    /// One link that all clients share, for devices that take one connection only, buses, and links without
+    /// transaction ids.
+    Shared(Lane),
+}
+
+impl Upstream {
+    fn is(&self, other: &Upstream) -> bool {
+        match (self, other) {
+            (Upstream::Own(a), Upstream::Own(b)) => a.target() == b.target(),
+            (Upstream::Shared(a), Upstream::Shared(b)) => a.is(b),
+            _ => false,
+        }
+    }
+}
+
+/// How a conduit behaves, beside its rules.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// The limits of each connection.
+    pub sanity: Sanity,
+    /// A connection on which nothing came for so long is closed.
+    pub idle: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { sanity: Sanity::default(), idle: Duration::from_secs(300) }
+    }
+}
+
+/// What has happened on a conduit since it began, and how it stands.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Status {
+    /// Clients that are connected.
+    pub clients: u64,
+    /// Connections that were made.
+    pub connections: u64,
+    /// Frames that came from clients.
+    pub requests: u64,
+    /// Transactions, connections and bytes that were kept back.
+    pub refused: u64,
+    /// Requests that went on though a rule refuses them.
+    pub alerted: u64,
+    /// Times that the device could not be reached.
+    pub unreachable: u64,
+    /// Objections by the word of their reason, those that are not zero.
+    pub reasons: Vec<(&'static str, u64)>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    clients: AtomicU64,
+    connections: AtomicU64,
+    requests: AtomicU64,
+    refused: AtomicU64,
+    alerted: AtomicU64,
+    unreachable: AtomicU64,
+}
+
+/// A conduit at work. It is the [`Relay`](port502_net::server::Relay) of each place where it listens.
+#[derive(Debug)]
+pub struct Conduit {
+    state: Mutex<State>,
+    /// The one in `state`, for those who only want names.
+    engine: Mutex<Arc<Engine>>,
+    upstream: Mutex<Upstream>,
+    /// Counts changes of `upstream`.
+    turn: AtomicU64,
+    suppressor: Mutex<Suppressor>,
+    counters: Counters,
+    pub(crate) options: Options,
+    pub(crate) clock: Arc<Clock>,
+    recorder: Arc<Recorder>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that is done under these locks can panic halfway through a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Conduit {
+    /// A conduit on which these rules hold.
+    #[must_use]
+    pub fn new(
+        engine: Arc<Engine>,
+        upstream: Upstream,
+        options: Options,
+        clock: Arc<Clock>,
+        recorder: Arc<Recorder>,
+    ) -> Self {
+        Conduit {
+            state: Mutex::new(State::new(Arc::clone(&engine))),
+            engine: Mutex::new(engine),
+            upstream: Mutex::new(upstream),
+            turn: AtomicU64::new(0),
+            suppressor: Mutex::new(Suppressor::new()),
+            counters: Counters::default(),
+            options,
+            clock,
+            recorder,
+        }
+    }
+
+    /// Other rules from the next request on, for the clients that are connected, too. What is known of values stays.
+    pub fn replace(&self, engine: Arc<Engine>) {
+        let mut state = self.state();
+        // What was counted names rules by their place among the old ones.
+        self.tell_digests(Suppressor::finish);
+        *locked(&self.engine) = Arc::clone(&engine);
+        state.replace(engine);
+    }
+
+    /// Requests go there from now on. Connections that are in the middle of a request finish it where it is.
+    pub fn reroute(&self, upstream: Upstream) {
+        let mut current = locked(&self.upstream);
+        if !current.is(&upstream) {
+            *current = upstream;
+            self.turn.fetch_add(1, Release);
+        }
+    }
+
+    /// Where requests go, and the number of that answer.
+    pub(crate) fn upstream(&self) -> (Upstream, u64) {
+        let upstream = locked(&self.upstream);
+        (upstream.clone(), self.turn.load(Acquire))
+    }
+
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn.load(Acquire)
+    }
+
+    /// Tells what was counted instead of recorded, when it is time. To be called about once a second.
+    pub fn tell_counted(&self) {
+        let now = self.clock.now();
+        self.tell_digests(|suppressor| suppressor.digest(now));
+    }
+
+    /// Tells all that was counted instead of recorded, at the end.
+    pub fn finish(&self) {
+        self.tell_digests(Suppressor::finish);
+    }
+
+    fn tell_digests(&self, mut next: impl FnMut(&mut Suppressor) -> Option<Digest>) {
+        let engine = Arc::clone(&locked(&self.engine));
+        let mut suppressor = locked(&self.suppressor);
+        while let Some(Digest { kind, count, first, last }) = next(&mut suppressor) {
+            let Some(reason) = REASONS.get(kind.reason) else { continue };
+            let repeats = Repeats {
+                time: self.clock.wall(self.clock.now()),
+                conduit: engine.name(),
+                client: kind.client,
+                rule: kind.rule.and_then(|rule| engine.rule(rule)),
+                reason: reason.word,
+                count,
+                first: self.clock.wall(first),
+                last: self.clock.wall(last),
+            };
+            self.recorder.record(&Record::Repeats(repeats));
+        }
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let count = |counter: &AtomicU64| counter.load(Relaxed);
+        let totals = locked(&self.suppressor).totals().to_vec();
+        let reasons = REASONS.iter().map(|reason| reason.word).zip(totals).filter(|(_, total)| *total != 0);
+        Status {
+            clients: count(&self.counters.clients),
+            connections: count(&self.counters.connections),
+            requests: count(&self.counters.requests),
+            refused: count(&self.counters.refused),
+            alerted: count(&self.counters.alerted),
+            unreachable: count(&self.counters.unreachable),
+            reasons: reasons.collect(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        locked(&self.state)
+    }
+
+    /// A client connects: it is let in, or recorded.
+    pub(crate) fn connect(&self, client: SocketAddr, identity: Option<&Identity>) -> Result<(), ()> {
+        let now = self.clock.now();
+        let connected = self.state().connect(client.ip());
+        match connected {
+            Ok(()) => {
+                self.counters.clients.fetch_add(1, Relaxed);
+                self.counters.connections.fetch_add(1, Relaxed);
+                Ok(())
+            }
+            Err(reason) => {
+                self.note(now, client, identity, &turned_away(reason));
+                Err(())
+            }
+        }
+    }
+
+    pub(crate) fn disconnect(&self, client: SocketAddr) {
+        self.state().disconnect(client.ip());
+        self.counters.clients.fetch_sub(1, Relaxed);
+    }
+
+    pub(crate) fn count_requests(&self, requests: u64) {
+        self.counters.requests.fetch_add(requests, Relaxed);
+    }
+
+    pub(crate) fn unreachable(&self, error: &port502_net::client::Error) {
+        self.counters.unreachable.fetch_add(1, Relaxed);
+        tracing::warn!(conduit = locked(&self.engine).name(), %error, "the device cannot be reached");
+    }
+
+    /// Something is to be recorded.
+    #[cold]
+    pub(crate) fn note(
+        &self,
+        now: Instant,
+        client: SocketAddr,
+        identity: Option<&Identity>,
+        event: &Event<'_>,
+    ) {
+        match event.outcome {
+            Outcome::Refused(_) => self.counters.refused.fetch_add(1, Relaxed),
+            Outcome::Alerted => self.counters.alerted.fetch_add(1, Relaxed),
+            Outcome::Noted => 0,
+        };
+        let noted = locked(&self.suppressor).note(now, Kind::new(client.ip(), &event.objection));
+        if noted == Noted::Show {
+            let engine = Arc::clone(&locked(&self.engine));
+            let time = self.clock.wall(now);
+            let evidence = Evidence { time, engine: &engine, client, identity, event: *event };
+            self.recorder.record(&Record::Evidence(evidence));
+        }
+    }
+}
+
+/// A connection that is one too many.
+fn turned_away(reason: Reason) -> Event<'static> {
+    Event {
+        direction: Direction::ToServer,
+        outcome: Outcome::Refused(Refusal::Reset),
+        objection: Objection::of(reason),
+        transaction: None,
+        unit: None,
+        pdu: &[],
+    }
+}

@@ -1,0 +1,495 @@
+//! One client's connection: its bytes into the inspection, what passes to the device, and back.
+//!
+//! The inspection bounds what is kept here: as many requests as may be open wait for the device, and while the client does
+//! not take its answers nothing more is read from either side.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Task, Poll};
+use std::time::Duration;
+
+use port502_inspect::conduit::{Flow, Output};
+use port502_inspect::{Inline, Peer};
+use port502_net::gateway::{Ask, Seat, Submitted};
+use port502_net::server::{Arrival, Closed, Departure, Inbox, Place, Relay, Stream};
+use port502_net::{Dialled, client};
+use port502_session::Instant;
+use port502_session::server::{Expired, Identity};
+use port502_wire::PDU_MAX;
+use port502_wire::mbap::{self, Decoder, Received};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::conduit::{Conduit, Upstream};
+
+/// Bytes read at once. Requests of 12 bytes: more than a thousand in one burst.
+const READ_LEN: usize = 16 * 1024;
+
+/// Bytes that are still looked at of a client that has to leave.
+const ARRIVED_MAX: u64 = 256 * 1024;
+
+/// Buffers of a thread, in use only within one poll.
+struct Scratch {
+    input: Box<[u8; READ_LEN]>,
+    output: Output,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> =
+        RefCell::new(Scratch { input: Box::new([0; READ_LEN]), output: Output::default() });
+}
+
+impl Relay for Conduit {
+    fn run<T: Stream>(
+        self: Arc<Self>,
+        mut stream: T,
+        arrival: Arrival,
+    ) -> impl Future<Output = Departure> + Send + 'static {
+        async move {
+            let Arrival { peer, identity, place } = arrival;
+            if self.connect(peer, identity.as_deref()).is_err() {
+                stream.reset();
+                return Departure { why: Closed::Refused, requests: 0 };
+            }
+            let mut conversation = Conversation::new(self, stream, peer, identity, place);
+            let why = poll_fn(|task| conversation.poll(task)).await;
+            Departure { why, requests: conversation.inline.inspection().requests() }
+        }
+    }
+}
+
+/// Bytes that a socket has not taken yet, from `sent` on.
+#[derive(Debug, Default)]
+struct Unsent {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Unsent {
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Writes what the socket takes; `Err` when it is gone.
+    fn flush<W: AsyncWrite + Unpin>(&mut self, task: &mut Task<'_>, to: &mut W) -> Result<(), ()> {
+        while let Some(rest @ [_, ..]) = self.bytes.get(self.sent..) {
+            match Pin::new(&mut *to).poll_write(task, rest) {
+                Poll::Ready(Ok(0) | Err(_)) => return Err(()),
+                Poll::Ready(Ok(count)) => self.sent += count,
+                Poll::Pending => return Ok(()),
+            }
+        }
+        if !self.bytes.is_empty() {
+            // Memory is for those who are behind, not for those who once were.
+            *self = Unsent::default();
+        }
+        flushed(task, to)
+    }
+
+    /// Writes what the socket takes, and keeps the rest.
+    fn write<W: AsyncWrite + Unpin>(
+        &mut self,
+        task: &mut Task<'_>,
+        to: &mut W,
+        mut bytes: &[u8],
+    ) -> Result<(), ()> {
+        while !bytes.is_empty() && self.is_empty() {
+            match Pin::new(&mut *to).poll_write(task, bytes) {
+                Poll::Ready(Ok(0) | Err(_)) => return Err(()),
+                Poll::Ready(Ok(count)) => bytes = bytes.get(count..).unwrap_or_default(),
+                Poll::Pending => break,
+            }
+        }
+        self.bytes.extend_from_slice(bytes);
+        flushed(task, to)
+    }
+}
+
+/// Lets a stream that has buffers of its own send what is in them, as far as the socket takes it.
+fn flushed<W: AsyncWrite + Unpin>(task: &mut Task<'_>, to: &mut W) -> Result<(), ()> {
+    match Pin::new(to).poll_flush(task) {
+        Poll::Ready(Err(_)) => Err(()),
+        Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+    }
+}
+
+/// An attempt to reach the device.
+type Dial = Pin<Box<dyn Future<Output = Result<Dialled, client::Error>> + Send>>;
+
+/// The way to the device.
+enum Link {
+    /// Nothing has passed yet, and so the device has not been touched.
+    Idle,
+    /// What passed meanwhile waits.
+    Dialling(Dial, Vec<u8>),
+    /// A connection for this client.
+    Own(Box<Dialled>, Unsent),
+    /// A seat in a lane.
+    Shared(Seat),
+}
+
+/// A client, its inspection, and its way to the device.
+struct Conversation<T> {
+    conduit: Arc<Conduit>,
+    stream: T,
+    peer: SocketAddr,
+    identity: Option<Arc<Identity>>,
+    place: Place,
+    /// Where the clock stood when the server's stood at the other.
+    began: (Instant, Instant),
+    inline: Inline,
+    link: Link,
+    /// Which of the conduit's upstreams the link leads to.
+    turn: u64,
+    /// Answers of a shared link come here.
+    inbox: Option<Arc<Inbox>>,
+    to_client: Unsent,
+    heard: Instant,
+    /// The client has had an answer.
+    served: bool,
+    counted: u64,
+    /// Nothing more is read of the client, for this reason; what it is still owed goes out.
+    ended: Option<Closed>,
+}
+
+impl<T> Drop for Conversation<T> {
+    fn drop(&mut self) {
+        let now = self.conduit.clock.now();
+        self.inline.close(&mut self.conduit.state(), now);
+        self.conduit.disconnect(self.peer);
+        self.count();
+    }
+}
+
+impl<T> Conversation<T> {
+    fn count(&mut self) {
+        let requests = self.inline.inspection().requests();
+        self.conduit.count_requests(requests - std::mem::replace(&mut self.counted, requests));
+    }
+}
+
+impl<T: Stream> Conversation<T> {
+    fn new(
+        conduit: Arc<Conduit>,
+        stream: T,
+        peer: SocketAddr,
+        identity: Option<Arc<Identity>>,
+        place: Place,
+    ) -> Self {
+        let who = Peer { address: peer.ip(), identity: identity.as_deref().cloned() };
+        let (now, turn) = (conduit.clock.now(), conduit.turn());
+        let began = (now, place.now());
+        let inline = Inline::new(conduit.options.sanity, who);
+        Conversation {
+            conduit,
+            stream,
+            peer,
+            identity,
+            place,
+            began,
+            inline,
+            link: Link::Idle,
+            turn,
+            inbox: None,
+            to_client: Unsent::default(),
+            heard: now,
+            served: false,
+            counted: 0,
+            ended: None,
+        }
+    }
+
+    fn poll(&mut self, task: &mut Task<'_>) -> Poll<Closed> {
+        self.place.woken_by(task.waker());
+        if let Some(why) = self.place.expelled() {
+            self.reset();
+            return Poll::Ready(why);
+        }
+        match self.poll_all(task) {
+            Ok(Some(why)) | Err(why) => return Poll::Ready(why),
+            Ok(None) => {}
+        }
+        let working = self.inline.inspection().open_requests() != 0;
+        self.place.busy(working, self.inline.is_midway() || !self.to_client.is_empty());
+        self.expect();
+        Poll::Pending
+    }
+
+    fn poll_all(&mut self, task: &mut Task<'_>) -> Result<Option<Closed>, Closed> {
+        let mut end = self.poll_work(task)?;
+        if self.ended.is_none() && self.place.is_leaving() {
+            self.ended = Some(Closed::ByServer);
+            let mut arrived = Vec::new();
+            self.stream.read_arrived(&mut arrived, ARRIVED_MAX);
+            SCRATCH.with_borrow_mut(|scratch| self.from_client(task, &arrived, &mut scratch.output))?;
+            end = self.poll_work(task)?;
+        }
+        if end.is_none() && self.place.is_due() {
+            self.look_at_time()?;
+            end = self.finished();
+        }
+        Ok(end)
+    }
+
+    /// Does what can be done now; why it has come to its end, when it has.
+    fn poll_work(&mut self, task: &mut Task<'_>) -> Result<Option<Closed>, Closed> {
+        loop {
+            self.to_client.flush(task, &mut self.stream).map_err(|()| Closed::Broken)?;
+            let mut moved = self.poll_link(task)?;
+            if self.ended.is_none() && self.to_client.is_empty() && self.has_room() {
+                moved |= self.poll_client(task)?;
+            }
+            if !moved {
+                return Ok(self.finished());
+            }
+        }
+    }
+
+    /// Nothing more comes of the client, and it has all that it is owed.
+    fn finished(&self) -> Option<Closed> {
+        let owed = self.inline.inspection().open_requests() != 0 && !matches!(self.link, Link::Idle);
+        self.ended.filter(|_| self.to_client.is_empty() && !owed)
+    }
+
+    /// Whether the device takes what it is sent.
+    fn has_room(&self) -> bool {
+        match &self.link {
+            Link::Own(_, unsent) => unsent.is_empty(),
+            Link::Idle | Link::Dialling(..) | Link::Shared(_) => true,
+        }
+    }
+
+    /// Reads of the client; whether there was anything.
+    fn poll_client(&mut self, task: &mut Task<'_>) -> Result<bool, Closed> {
+        SCRATCH.with_borrow_mut(|Scratch { input, output }| {
+            let mut buffer = ReadBuf::new(&mut input[..]);
+            match Pin::new(&mut self.stream).poll_read(task, &mut buffer) {
+                Poll::Pending => Ok(false),
+                Poll::Ready(Err(_)) => Err(Closed::Broken),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                    self.ended = Some(Closed::ByPeer);
+                    Ok(true)
+                }
+                Poll::Ready(Ok(())) => self.from_client(task, buffer.filled(), output).map(|()| true),
+            }
+        })
+    }
+
+    /// Bytes of the client: what passes goes to the device.
+    fn from_client(&mut self, task: &mut Task<'_>, input: &[u8], output: &mut Output) -> Result<(), Closed> {
+        let now = self.conduit.clock.moment();
+        if self.turn != self.conduit.turn() && self.inline.inspection().open_requests() == 0 {
+            self.link = Link::Idle;
+        }
+        let flow = {
+            let (conduit, peer, identity) = (&*self.conduit, self.peer, self.identity.as_deref());
+            let mut state = conduit.state();
+            let mut note = |event: port502_inspect::conduit::Event<'_>| {
+                conduit.note(now.at, peer, identity, &event);
+            };
+            self.inline.from_client(&mut state, now, input, output, &mut note)
+        };
+        self.heard = now.at;
+        self.place.used(self.served);
+        self.count();
+        if flow == Flow::Reset {
+            return Err(self.refuse(output));
+        }
+        let to_server = std::mem::take(&mut output.to_server);
+        if !to_server.is_empty() {
+            self.send(task, &to_server, output)?;
+        }
+        output.to_server = to_server;
+        output.to_server.clear();
+        self.answer(task, output)
+    }
+
+    /// Sends the client what is for it.
+    fn answer(&mut self, task: &mut Task<'_>, output: &mut Output) -> Result<(), Closed> {
+        if !output.to_client.is_empty() {
+            self.served = true;
+            let sent = self.to_client.write(task, &mut self.stream, &output.to_client);
+            output.to_client.clear();
+            sent.map_err(|()| Closed::Broken)?;
+        }
+        Ok(())
+    }
+
+    /// Frames that passed, on their way to the device.
+    fn send(&mut self, task: &mut Task<'_>, frames: &[u8], output: &mut Output) -> Result<(), Closed> {
+        if matches!(self.link, Link::Idle) {
+            let (upstream, turn) = self.conduit.upstream();
+            self.turn = turn;
+            self.link = match upstream {
+                Upstream::Own(dialler) => {
+                    Link::Dialling(Box::pin(async move { dialler.dial().await }), Vec::new())
+                }
+                Upstream::Shared(lane) => {
+                    let inbox = self.inbox.get_or_insert_default();
+                    Link::Shared(lane.seat(inbox))
+                }
+            };
+        }
+        match &mut self.link {
+            // It has just been made to be none.
+            Link::Idle => Ok(()),
+            Link::Dialling(_, waiting) => {
+                waiting.extend_from_slice(frames);
+                Ok(())
+            }
+            Link::Own(stream, unsent) => {
+                unsent.write(task, &mut **stream, frames).map_err(|()| Closed::ByDevice)
+            }
+            Link::Shared(seat) => {
+                if let Some(inbox) = &self.inbox {
+                    inbox.woken_by(task.waker());
+                }
+                let answers = submit(seat, frames);
+                if answers.is_empty() { Ok(()) } else { self.from_server(&answers, output) }
+            }
+        }
+    }
+
+    /// Moves bytes between here and the device; whether there were any from it.
+    fn poll_link(&mut self, task: &mut Task<'_>) -> Result<bool, Closed> {
+        if let Link::Dialling(dial, waiting) = &mut self.link {
+            let Poll::Ready(dialled) = dial.as_mut().poll(task) else { return Ok(false) };
+            let waiting = std::mem::take(waiting);
+            let mut stream = match dialled {
+                Ok(stream) => Box::new(stream),
+                Err(error) => {
+                    self.conduit.unreachable(&error);
+                    self.reset();
+                    return Err(Closed::NoDevice);
+                }
+            };
+            let mut unsent = Unsent::default();
+            unsent.write(task, &mut *stream, &waiting).map_err(|()| Closed::ByDevice)?;
+            self.link = Link::Own(stream, unsent);
+        }
+        if let Link::Own(stream, unsent) = &mut self.link {
+            unsent.flush(task, &mut **stream).map_err(|()| Closed::ByDevice)?;
+        }
+        // As long as the client does not take its answers, no more are read.
+        if !self.to_client.is_empty() {
+            return Ok(false);
+        }
+        SCRATCH.with_borrow_mut(|Scratch { input, output }| {
+            let filled = match &mut self.link {
+                Link::Idle | Link::Dialling(..) => return Ok(false),
+                Link::Own(stream, _) => {
+                    let mut buffer = ReadBuf::new(&mut input[..]);
+                    match Pin::new(&mut **stream).poll_read(task, &mut buffer) {
+                        Poll::Pending => return Ok(false),
+                        Poll::Ready(Err(_)) => return Err(Closed::ByDevice),
+                        Poll::Ready(Ok(())) => buffer.filled().len(),
+                    }
+                }
+                Link::Shared(_) => return self.poll_inbox(task, output),
+            };
+            if filled == 0 {
+                return Err(Closed::ByDevice);
+            }
+            self.from_server(input.get(..filled).unwrap_or_default(), output)?;
+            self.answer(task, output).map(|()| true)
+        })
+    }
+
+    /// Answers that have come on a shared link; whether there were any.
+    fn poll_inbox(&mut self, task: &mut Task<'_>, output: &mut Output) -> Result<bool, Closed> {
+        let Some(inbox) = &self.inbox else { return Ok(false) };
+        let (frames, settled) = inbox.take();
+        if settled == 0 {
+            return Ok(false);
+        }
+        self.from_server(&frames, output)?;
+        if let Some(inbox) = &self.inbox {
+            inbox.reuse(frames);
+        }
+        self.answer(task, output).map(|()| true)
+    }
+
+    /// Bytes of the device: what answers an open request goes to `output`.
+    fn from_server(&mut self, input: &[u8], output: &mut Output) -> Result<(), Closed> {
+        let now = self.conduit.clock.moment();
+        let flow = {
+            let (conduit, peer, identity) = (&*self.conduit, self.peer, self.identity.as_deref());
+            let mut state = conduit.state();
+            let mut note = |event: port502_inspect::conduit::Event<'_>| {
+                conduit.note(now.at, peer, identity, &event);
+            };
+            self.inline.from_server(&mut state, now, input, output, &mut note)
+        };
+        if flow == Flow::Reset { Err(self.refuse(output)) } else { Ok(()) }
+    }
+
+    /// Both sides are reset, and nothing that is still here goes out.
+    fn refuse(&mut self, output: &mut Output) -> Closed {
+        output.to_server.clear();
+        output.to_client.clear();
+        self.reset();
+        Closed::Refused
+    }
+
+    fn reset(&mut self) {
+        self.stream.reset();
+        if let Link::Own(stream, _) = &mut self.link {
+            stream.reset();
+        }
+    }
+
+    /// What has taken too long.
+    fn look_at_time(&mut self) -> Result<(), Closed> {
+        let now = self.conduit.clock.now();
+        let flow = {
+            let (conduit, peer, identity) = (&*self.conduit, self.peer, self.identity.as_deref());
+            let mut state = conduit.state();
+            let mut note = |event: port502_inspect::conduit::Event<'_>| {
+                conduit.note(now, peer, identity, &event);
+            };
+            self.inline.handle_timeout(&mut state, now, &mut note)
+        };
+        if flow == Flow::Reset {
+            self.reset();
+            return Err(Closed::Refused);
+        }
+        if now.since(self.heard) >= self.conduit.options.idle {
+            return Err(Closed::Expired(Expired::Idle));
+        }
+        Ok(())
+    }
+
+    /// Asks to be woken for [`look_at_time`](Self::look_at_time).
+    fn expect(&self) {
+        let idle = self.heard + self.conduit.options.idle;
+        let at = self.inline.poll_timeout().map_or(idle, |at| at.min(idle));
+        let (ours, servers) = self.began;
+        // A moment later rather than a moment too early.
+        self.place.expect(servers + at.since(ours) + Duration::from_millis(1));
+    }
+}
+
+/// Puts frames, which are whole, in the queue of a lane. Those that it answers at once come back.
+fn submit(seat: &mut Seat, mut frames: &[u8]) -> Vec<u8> {
+    let (mut decoder, mut answers, mut room) = (Decoder::new(), Vec::new(), [0; PDU_MAX]);
+    while let Ok(Some(received)) = decoder.next(&mut frames) {
+        // The inspection makes nothing else.
+        let Received::Frame(frame) = received else { continue };
+        let ask =
+            Ask { transaction: frame.transaction, asked: frame.unit, unit: frame.unit, pdu: frame.pdu };
+        let refused;
+        let pdu = match seat.submit(&ask, &mut room) {
+            Submitted::Queued => continue,
+            Submitted::Refused(code) => {
+                refused = [frame.pdu.first().copied().unwrap_or_default() | 0x80, code.code()];
+                &refused[..]
+            }
+            Submitted::Answered(len) => room.get(..len).unwrap_or_default(),
+        };
+        answers.extend_from_slice(&mbap::header(frame.transaction, frame.unit, pdu.len()));
+        answers.extend_from_slice(pdu);
+    }
+    answers
+}

@@ -1,0 +1,296 @@
+//! Sinks that need nothing beside the standard library: lines in a file or on the standard output, and syslog.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::net::{TcpStream, ToSocketAddrs as _, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::record::{Format, Line, Sink};
+
+/// For a connection to a syslog server, and for what is written to it.
+pub const SYSLOG_WITHIN: Duration = Duration::from_secs(5);
+
+/// Lines of JSON at the end of a file. A file that was moved away, by `logrotate` or by hand, is made anew.
+#[derive(Debug)]
+pub struct Lines {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Lines {
+    /// At the end of `path`, which is made when it is not there, for its owner to read.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Lines { path: path.to_owned(), file: Some(append(path)?) })
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
+    options.open(path)
+}
+
+/// Whether the file is still the one that has the name.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(open), Ok(there)) => (open.dev(), open.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+impl Sink for Lines {
+    fn name(&self) -> String {
+        format!("the file {}", self.path.display())
+    }
+
+    fn format(&self) -> Format {
+        Format::Json
+    }
+
+    fn keep(&mut self, lines: &[Line]) -> Result<(), String> {
+        let told = |error: io::Error| error.to_string();
+        let file = match self.file.take().filter(|file| is_at(file, &self.path)) {
+            Some(file) => file,
+            None => append(&self.path).map_err(told)?,
+        };
+        let before = file.metadata().map_err(told)?.len();
+        let mut text = lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n");
+        text.push('\n');
+        let written = (&file).write_all(text.as_bytes());
+        if written.is_err() {
+            // Half of them would be there twice; what cannot be cut off stays.
+            let _ = file.set_len(before);
+        }
+        self.file = Some(file);
+        written.map_err(told)
+    }
+}
+
+/// Lines of JSON on the standard output.
+#[derive(Debug, Default)]
+pub struct StandardOutput {
+    /// Nobody reads it any more.
+    gone: bool,
+}
+
+impl Sink for StandardOutput {
+    fn name(&self) -> String {
+        "the standard output".to_owned()
+    }
+
+    fn format(&self) -> Format {
+        Format::Json
+    }
+
+    fn keep(&mut self, lines: &[Line]) -> Result<(), String> {
+        if self.gone {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        let written = lines.iter().try_for_each(|line| writeln!(out, "{}", line.text));
+        match written.and_then(|()| out.flush()) {
+            // A reader that has seen enough ends no guard.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.gone = true;
+                Ok(())
+            }
+            other => other.map_err(|error| error.to_string()),
+        }
+    }
+}
+
+/// Where a syslog server is: `udp://10.20.0.9`, `tcp://siem:601`, `unix:/dev/log`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SyslogAddress {
+    /// A message a datagram (RFC 5426). Port 514 unless another is given.
+    Udp(String),
+    /// Messages with their length in front (RFC 6587, 3.4.1). Port 601 unless another is given.
+    Tcp(String),
+    /// The socket of this machine's own.
+    Unix(PathBuf),
+}
+
+impl FromStr for SyslogAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let with_port = |host: &str, port: u16| {
+            let named = match host.rsplit_once(':') {
+                Some((before, digits)) => {
+                    digits.parse::<u16>().is_ok() && (!before.contains(':') || before.ends_with(']'))
+                }
+                None => false,
+            };
+            if named { host.to_owned() } else { format!("{host}:{port}") }
+        };
+        match text.split_once(':') {
+            Some(("udp", rest)) if rest.len() > 2 && rest.starts_with("//") => {
+                Ok(SyslogAddress::Udp(with_port(rest.trim_start_matches('/'), 514)))
+            }
+            Some(("tcp", rest)) if rest.len() > 2 && rest.starts_with("//") => {
+                Ok(SyslogAddress::Tcp(with_port(rest.trim_start_matches('/'), 601)))
+            }
+            Some(("unix", path)) if !path.is_empty() => {
+                Ok(SyslogAddress::Unix(Path::new("/").join(path.trim_start_matches('/'))))
+            }
+            _ => Err("write udp://HOST[:514], tcp://HOST[:601] or unix:/dev/log".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for SyslogAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SyslogAddress::Udp(host) => write!(f, "udp://{host}"),
+            SyslogAddress::Tcp(host) => write!(f, "tcp://{host}"),
+            SyslogAddress::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A syslog server.
+#[derive(Debug)]
+pub struct Server {
+    address: SyslogAddress,
+    format: Format,
+    socket: Option<Socket>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Udp(UdpSocket),
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixDatagram),
+}
+
+impl Server {
+    /// It is reached when there is something to say. `format` is [`Format::Syslog`] or [`Format::Cef`].
+    #[must_use]
+    pub fn new(address: SyslogAddress, format: Format) -> Self {
+        Server { address, format, socket: None }
+    }
+
+    fn connect(&self) -> io::Result<Socket> {
+        match &self.address {
+            SyslogAddress::Udp(host) => {
+                let address = resolve(host)?;
+                let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+                let socket = UdpSocket::bind(any)?;
+                socket.connect(address)?;
+                Ok(Socket::Udp(socket))
+            }
+            SyslogAddress::Tcp(host) => {
+                let stream = TcpStream::connect_timeout(&resolve(host)?, SYSLOG_WITHIN)?;
+                stream.set_write_timeout(Some(SYSLOG_WITHIN))?;
+                Ok(Socket::Tcp(stream))
+            }
+            #[cfg(unix)]
+            SyslogAddress::Unix(path) => {
+                let socket = std::os::unix::net::UnixDatagram::unbound()?;
+                socket.set_write_timeout(Some(SYSLOG_WITHIN))?;
+                socket.connect(path)?;
+                Ok(Socket::Unix(socket))
+            }
+            #[cfg(not(unix))]
+            SyslogAddress::Unix(_) => Err(ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn send(&mut self, lines: &[Line]) -> io::Result<()> {
+        let mut socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => self.connect()?,
+        };
+        match &mut socket {
+            Socket::Udp(socket) => {
+                for line in lines {
+                    match socket.send(line.text.as_bytes()) {
+                        // Datagrams ask for no answer: that one before could not be delivered is no reason to say
+                        // all of them again, but to look for the server anew.
+                        Err(error) if error.kind() != ErrorKind::ConnectionRefused => return Err(error),
+                        _ => {}
+                    }
+                }
+            }
+            Socket::Tcp(stream) => {
+                let framed: String =
+                    lines.iter().map(|line| format!("{} {}", line.text.len(), line.text)).collect();
+                stream.write_all(framed.as_bytes())?;
+            }
+            #[cfg(unix)]
+            Socket::Unix(socket) => {
+                for line in lines {
+                    socket.send(line.text.as_bytes())?;
+                }
+            }
+        }
+        self.socket = Some(socket);
+        Ok(())
+    }
+}
+
+fn resolve(host: &str) -> io::Result<std::net::SocketAddr> {
+    host.to_socket_addrs()?.next().ok_or_else(|| io::Error::from(ErrorKind::AddrNotAvailable))
+}
+
+impl Sink for Server {
+    fn name(&self) -> String {
+        format!("syslog {}", self.address)
+    }
+
+    fn format(&self) -> Format {
+        self.format
+    }
+
+    fn keep(&mut self, lines: &[Line]) -> Result<(), String> {
+        let fresh = self.socket.is_none();
+        let mut sent = self.send(lines);
+        if sent.is_err() && !fresh {
+            // It had been restarted, perhaps.
+            sent = self.send(lines);
+        }
+        sent.map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, want: Option<&str>) {
+        let got = text.parse::<SyslogAddress>();
+        assert_eq!(got.as_ref().map(ToString::to_string).ok().as_deref(), want, "{text}: {got:?}");
+    }
+
+    #[test]
+    fn addresses_of_syslog_servers() {
+        check("udp://10.20.0.9", Some("udp://10.20.0.9:514"));
+        check("udp://10.20.0.9:5514", Some("udp://10.20.0.9:5514"));
+        check("udp://[fd00::9]", Some("udp://[fd00::9]:514"));
+        check("udp://[fd00::9]:5514", Some("udp://[fd00::9]:5514"));
+        check("tcp://siem.example", Some("tcp://siem.example:601"));
+        check("unix:/dev/log", Some("unix:/dev/log"));
+        check("unix:///dev/log", Some("unix:/dev/log"));
+        check("10.20.0.9", None);
+        check("udp://", None);
+        check("http://x", None);
+        check("unix:", None);
+    }
+}
