@@ -42,21 +42,15 @@ thread_local! {
 }
 
 impl Relay for Conduit {
-    fn run<T: Stream>(
-        self: Arc<Self>,
-        mut stream: T,
-        arrival: Arrival,
-    ) -> impl Future<Output = Departure> + Send + 'static {
-        async move {
-            let Arrival { peer, identity, place } = arrival;
-            if self.connect(peer, identity.as_deref()).is_err() {
-                stream.reset();
-                return Departure { why: Closed::Refused, requests: 0 };
-            }
-            let mut conversation = Conversation::new(self, stream, peer, identity, place);
-            let why = poll_fn(|task| conversation.poll(task)).await;
-            Departure { why, requests: conversation.inline.inspection().requests() }
+    async fn run<T: Stream>(self: Arc<Self>, mut stream: T, arrival: Arrival) -> Departure {
+        let Arrival { peer, identity, place } = arrival;
+        if self.connect(peer, identity.as_deref()).is_err() {
+            stream.reset();
+            return Departure { why: Closed::Refused, requests: 0 };
         }
+        let mut conversation = Conversation::new(self, stream, peer, identity, place);
+        let why = poll_fn(|task| conversation.poll(task)).await;
+        Departure { why, requests: conversation.inline.inspection().requests() }
     }
 }
 
@@ -223,7 +217,7 @@ impl<T: Stream> Conversation<T> {
             self.ended = Some(Closed::ByServer);
             let mut arrived = Vec::new();
             self.stream.read_arrived(&mut arrived, ARRIVED_MAX);
-            SCRATCH.with_borrow_mut(|scratch| self.from_client(task, &arrived, &mut scratch.output))?;
+            SCRATCH.with_borrow_mut(|scratch| self.hear_client(task, &arrived, &mut scratch.output))?;
             end = self.poll_work(task)?;
         }
         if end.is_none() && self.place.is_due() {
@@ -272,13 +266,13 @@ impl<T: Stream> Conversation<T> {
                     self.ended = Some(Closed::ByPeer);
                     Ok(true)
                 }
-                Poll::Ready(Ok(())) => self.from_client(task, buffer.filled(), output).map(|()| true),
+                Poll::Ready(Ok(())) => self.hear_client(task, buffer.filled(), output).map(|()| true),
             }
         })
     }
 
     /// Bytes of the client: what passes goes to the device.
-    fn from_client(&mut self, task: &mut Task<'_>, input: &[u8], output: &mut Output) -> Result<(), Closed> {
+    fn hear_client(&mut self, task: &mut Task<'_>, input: &[u8], output: &mut Output) -> Result<(), Closed> {
         let now = self.conduit.clock.moment();
         if self.turn != self.conduit.turn() && self.inline.inspection().open_requests() == 0 {
             self.link = Link::Idle;
@@ -347,7 +341,7 @@ impl<T: Stream> Conversation<T> {
                     inbox.woken_by(task.waker());
                 }
                 let answers = submit(seat, frames);
-                if answers.is_empty() { Ok(()) } else { self.from_server(&answers, output) }
+                if answers.is_empty() { Ok(()) } else { self.hear_device(&answers, output) }
             }
         }
     }
@@ -392,7 +386,7 @@ impl<T: Stream> Conversation<T> {
             if filled == 0 {
                 return Err(Closed::ByDevice);
             }
-            self.from_server(input.get(..filled).unwrap_or_default(), output)?;
+            self.hear_device(input.get(..filled).unwrap_or_default(), output)?;
             self.answer(task, output).map(|()| true)
         })
     }
@@ -404,7 +398,7 @@ impl<T: Stream> Conversation<T> {
         if settled == 0 {
             return Ok(false);
         }
-        self.from_server(&frames, output)?;
+        self.hear_device(&frames, output)?;
         if let Some(inbox) = &self.inbox {
             inbox.reuse(frames);
         }
@@ -412,7 +406,7 @@ impl<T: Stream> Conversation<T> {
     }
 
     /// Bytes of the device: what answers an open request goes to `output`.
-    fn from_server(&mut self, input: &[u8], output: &mut Output) -> Result<(), Closed> {
+    fn hear_device(&mut self, input: &[u8], output: &mut Output) -> Result<(), Closed> {
         let now = self.conduit.clock.moment();
         let flow = {
             let (conduit, peer, identity) = (&*self.conduit, self.peer, self.identity.as_deref());
@@ -477,8 +471,7 @@ fn submit(seat: &mut Seat, mut frames: &[u8]) -> Vec<u8> {
     while let Ok(Some(received)) = decoder.next(&mut frames) {
         // The inspection makes nothing else.
         let Received::Frame(frame) = received else { continue };
-        let ask =
-            Ask { transaction: frame.transaction, asked: frame.unit, unit: frame.unit, pdu: frame.pdu };
+        let ask = Ask { transaction: frame.transaction, asked: frame.unit, unit: frame.unit, pdu: frame.pdu };
         let refused;
         let pdu = match seat.submit(&ask, &mut room) {
             Submitted::Queued => continue,

@@ -288,7 +288,11 @@ impl Drop for Recorder {
 
 /// The word of a reason, which lives as long as the program.
 fn word(reason: &str) -> &'static str {
-    port502_inspect::verdict::REASONS.iter().map(|facts| facts.word).find(|word| *word == reason).unwrap_or("")
+    port502_inspect::verdict::REASONS
+        .iter()
+        .map(|facts| facts.word)
+        .find(|word| *word == reason)
+        .unwrap_or("")
 }
 
 /// A record as text. It fits: everything in a record is bounded.
@@ -332,7 +336,8 @@ impl Worker {
                 continue;
             };
             self.failed(&error);
-            let waited = self.shared.more.wait_timeout_while(self.shared.queue(), pause, |queue| !queue.ended);
+            let waited =
+                self.shared.more.wait_timeout_while(self.shared.queue(), pause, |queue| !queue.ended);
             let ended = waited.unwrap_or_else(PoisonError::into_inner).0.ended;
             pause = (pause * 2).min(RETRY_MAX);
             // At the end once more, and what is left then is the caller's to tell.

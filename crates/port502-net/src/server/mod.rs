@@ -36,10 +36,10 @@ use tokio::sync::watch;
 
 pub use authorized::{Authorized, Denied, DeniedObserver};
 pub use caller::{Caller, Inbox};
+pub use front::{Arrival, Departure, Relay, Stream};
 pub use port502_session::server::{
     Context, Device, DeviceResult, Identity, LineEvent, Reply, RoleFault, answer,
 };
-pub use front::{Arrival, Departure, Relay, Stream};
 pub use registry::{Closed, Place};
 pub use secured::Reload;
 pub use service::{Amiss, Late, Outcome, Service, Step, Units, Unmapped};
@@ -303,8 +303,7 @@ impl Server {
                 run_listener(listener, None, &Arc::new(front), &options, stopped).await;
             }
             Listener::Tls(listener, secured) => {
-                let (listener, front) =
-                    (TcpListener::from_std(listener)?, Serving { service, line: None });
+                let (listener, front) = (TcpListener::from_std(listener)?, Serving { service, line: None });
                 run_listener(listener, Some(&secured), &Arc::new(front), &options, stopped).await;
             }
             Listener::Datagrams(socket, line) => {

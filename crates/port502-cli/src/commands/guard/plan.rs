@@ -82,8 +82,8 @@ impl Plan {
             if !wanted(&conduit.name) {
                 continue;
             }
-            let engine =
-                Engine::compile(&policy, rules).map_err(|error| format!("guard {}: {error}", conduit.name))?;
+            let engine = Engine::compile(&policy, rules)
+                .map_err(|error| format!("guard {}: {error}", conduit.name))?;
             let devices = conduit.devices.iter().map(|device| site.device(*device).name.as_str());
             conduits.push(ConduitPlan {
                 name: conduit.name.clone(),

@@ -198,9 +198,8 @@ impl Running {
             None => {
                 // One that goes may have the port that this one needs.
                 let stays = |at: &str| plan.conduits.iter().any(|it| it.to.target.to_string() == at);
-                let goes = |(at, lane): &(&String, &Lane)| {
-                    lane.target().host() == to.target.host() && !stays(at)
-                };
+                let goes =
+                    |(at, lane): &(&String, &Lane)| lane.target().host() == to.target.host() && !stays(at);
                 let old = self.lanes.iter().filter(goes).map(|(_, lane)| lane.clone()).collect();
                 Lane::new_after(&*to.name, to.target.clone(), self.lane_options(to), old)
                     .map_err(|error| Failure::usage(format!("{}: {error}", to.name)))?
@@ -257,7 +256,12 @@ impl Running {
         let options = Options { idle: self.setup.idle, ..Options::default() };
         let (clock, recorder) = (Arc::clone(&self.clock), Arc::clone(&self.setup.recorder));
         let conduit = Conduit::new(Arc::clone(&plan.engine), upstream, options, clock, recorder);
-        Standing { name: plan.name.clone(), conduit: Arc::new(conduit), places: Vec::new(), leads: plan.leads() }
+        Standing {
+            name: plan.name.clone(),
+            conduit: Arc::new(conduit),
+            places: Vec::new(),
+            leads: plan.leads(),
+        }
     }
 
     fn run(&mut self, name: &str, asked: Target, server: Server) {

@@ -1,0 +1,157 @@
+//! What passes and what does not, and what a refusal looks like.
+
+use port502_net::memory::MemoryDevice;
+use port502_net::server::{self, Server};
+use port502_wire::Table;
+
+use crate::fake::Fake;
+use crate::link::{hex, mbap};
+use crate::stand::{Client, Ended, Stand, Way, policy, with};
+
+fn device() -> std::net::SocketAddr {
+    let device = MemoryDevice::full_builder()
+        .registers(Table::HoldingRegisters, 100, &[7])
+        .registers(Table::HoldingRegisters, 200, &[300])
+        .build();
+    let server = Server::bind(&"tcp://127.0.0.1:0".parse().unwrap(), server::Options::default()).unwrap();
+    let address = server.local_addr().unwrap();
+    tokio::spawn(server.run(device));
+    address
+}
+
+const READ: &[u8] = &[3, 0, 100, 0, 1];
+
+async fn reads_and_writes(way: Way) {
+    let stand = Stand::new(&policy(crate::stand::SITE), way, device());
+    let (mut control, mut operator) =
+        (Client::connect(stand.address, 1).await, Client::connect(stand.address, 2).await);
+    assert_eq!(control.ask(40_000, READ).await, Some(hex("03 02 0007")));
+    // Nothing is known of the speed yet, so no step can be measured.
+    assert_eq!(operator.ask(1, &hex("06 00C8 0190")).await, Some(hex("86 01")));
+    assert_eq!(operator.ask(2, &hex("03 00C8 0001")).await, Some(hex("03 02 012C")));
+    assert_eq!(operator.ask(3, &hex("06 00C8 0190")).await, Some(hex("06 00C8 0190")));
+    assert_eq!(operator.ask(4, &hex("06 00C8 01F5")).await, Some(hex("86 01")));
+    assert_eq!(operator.ask(5, &hex("06 00C8 0064")).await, Some(hex("86 01")));
+    assert_eq!(control.ask(6, &hex("06 00C8 0190")).await, Some(hex("86 01")));
+    assert_eq!(control.ask(7, &hex("03 0065 0001")).await, Some(hex("83 01")));
+    // The poller goes on as if nothing had been.
+    assert_eq!(control.ask(8, READ).await, Some(hex("03 02 0007")));
+    let want = ["step-unknown", "limits", "step", "function", "address"];
+    for (at, want) in want.into_iter().enumerate() {
+        let told = stand.told();
+        assert_eq!(told["reason"], *want, "record {at}: {told}");
+        assert_eq!((&told["verdict"], &told["answer"]), (&"refused".into(), &"exception:1".into()));
+        assert_eq!(told["conduit"], "pump");
+        if want == "limits" {
+            assert_eq!((&told["client"], &told["values"]), (&"127.0.0.2".into(), &serde_json::json!([501])));
+            assert_eq!((&told["tag"], &told["technique"]), (&"pump.speed".into(), &"T0836".into()));
+        }
+    }
+    let status = stand.conduit.status();
+    assert_eq!((status.requests, status.refused, status.clients), (9, 5, 2));
+    stand.silent();
+}
+
+#[tokio::test]
+async fn what_the_tags_need_passes_on_a_connection_of_the_clients_own() {
+    reads_and_writes(Way::Own).await;
+}
+
+#[tokio::test]
+async fn what_the_tags_need_passes_on_a_shared_link() {
+    reads_and_writes(Way::Shared).await;
+}
+
+#[tokio::test]
+async fn a_valve_only_while_the_pump_stands_still() {
+    for way in [Way::Own, Way::Shared] {
+        let stand = Stand::new(&policy(crate::stand::SITE), way, device());
+        let mut operator = Client::connect(stand.address, 2).await;
+        let (shut, look) = (hex("05 0002 FF00"), hex("01 0001 0001"));
+        assert_eq!(operator.ask(1, &shut).await, Some(hex("85 01")));
+        assert_eq!(operator.ask(2, &look).await, Some(hex("01 01 00")));
+        assert_eq!(operator.ask(3, &shut).await, Some(shut.clone()));
+        assert_eq!(stand.reason().1, "sequence-unknown", "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_looks_as_the_conduit_says() {
+    let write = mbap(9, 3, &hex("06 0000 0001"));
+    let stand = Stand::new(&with("refuse = \"exception:2\""), Way::Own, device());
+    let mut client = Client::connect(stand.address, 1).await;
+    assert_eq!(client.ask(9, &hex("06 0000 0001")).await, Some(hex("86 02")));
+
+    let stand = Stand::new(&with("refuse = \"drop\""), Way::Own, device());
+    let mut client = Client::connect(stand.address, 1).await;
+    client.send(&write).await;
+    // Its answer is the first that comes.
+    assert_eq!(client.ask(10, READ).await, Some(hex("03 02 0007")));
+    assert_eq!(stand.told()["answer"], "drop");
+
+    for way in [Way::Own, Way::Shared] {
+        let stand = Stand::new(&with("refuse = \"reset\""), way, device());
+        let mut client = Client::connect(stand.address, 1).await;
+        assert_eq!(client.ask(10, READ).await, Some(hex("03 02 0007")));
+        client.send(&write).await;
+        assert_eq!(client.end().await, Ended::Reset);
+        assert_eq!(stand.told()["answer"], "reset");
+        // One client's end is nobody else's.
+        let mut other = Client::connect(stand.address, 1).await;
+        assert_eq!(other.ask(10, READ).await, Some(hex("03 02 0007")));
+    }
+}
+
+#[tokio::test]
+async fn in_alert_it_passes_and_is_recorded() {
+    let stand = Stand::new(&with("mode = \"alert\""), Way::Own, device());
+    let mut stranger = Client::connect(stand.address, 77).await;
+    assert_eq!(stranger.ask(1, &hex("06 0000 0001")).await, Some(hex("06 0000 0001")));
+    let told = stand.told();
+    assert_eq!((&told["verdict"], &told["reason"]), (&"alerted".into(), &"client".into()));
+    // But never bytes that are no request.
+    stranger.send(&mbap(2, 3, &hex("03 0000 0001 00"))).await;
+    assert_eq!(stranger.end().await, Ended::Reset);
+    assert_eq!(stand.reason(), ("refused".into(), "malformed".into()));
+    assert_eq!(stand.conduit.status().alerted, 1);
+}
+
+#[tokio::test]
+async fn connections_have_limits() {
+    let lines = "connections = 3\nconnections_per_client = 2";
+    let stand = Stand::new(&with(lines), Way::Own, device());
+    let mut first = Client::connect(stand.address, 1).await;
+    let mut second = Client::connect(stand.address, 1).await;
+    assert_eq!(first.ask(1, READ).await, Some(hex("03 02 0007")));
+    assert_eq!(second.ask(1, READ).await, Some(hex("03 02 0007")));
+    assert_eq!(Client::connect(stand.address, 1).await.end().await, Ended::Reset);
+    assert_eq!(stand.reason(), ("refused".into(), "connections-of-client".into()));
+    let mut other = Client::connect(stand.address, 2).await;
+    assert_eq!(other.ask(1, READ).await, Some(hex("03 02 0007")));
+    assert_eq!(Client::connect(stand.address, 2).await.end().await, Ended::Reset);
+    assert_eq!(stand.reason(), ("refused".into(), "connections".into()));
+    // Who goes makes room.
+    drop(first);
+    while stand.conduit.status().clients == 3 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(Client::connect(stand.address, 1).await.ask(1, READ).await, Some(hex("03 02 0007")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_device_is_not_touched_before_something_passes() {
+    let _stopped = crate::clock::stop();
+    let fake = Fake::bind().await;
+    let stand = Stand::new(&policy(crate::stand::SITE), Way::Own, fake.address);
+    let mut stranger = Client::connect(stand.address, 77).await;
+    assert_eq!(stranger.ask(1, READ).await, Some(hex("83 01")));
+    assert!(!fake.is_asked().await);
+    let mut client = Client::connect(stand.address, 1).await;
+    client.send(&mbap(513, 3, READ)).await;
+    let mut device = fake.accept().await;
+    let asked = device.asked().await;
+    // A client's ids are its own affair.
+    assert_eq!((asked.id, asked.unit, asked.pdu.as_slice()), (1, 3, READ));
+    device.answer_register(&asked, 5).await;
+    assert_eq!(client.receive().await, Some((513, 3, hex("03 02 0005"))));
+}

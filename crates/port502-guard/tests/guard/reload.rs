@@ -1,0 +1,80 @@
+//! Rules that are replaced, and devices that move, while clients are connected.
+
+use crate::clock::{self, settle};
+use crate::fake::Fake;
+use crate::link::{hex, mbap};
+use crate::stand::{Client, SITE, Stand, Way, engine, policy, upstream, with};
+
+const READ: &[u8] = &[3, 0, 100, 0, 1];
+
+#[tokio::test(start_paused = true)]
+async fn the_next_request_is_judged_by_the_new_rules() {
+    let _stopped = clock::stop();
+    let fake = Fake::bind().await;
+    let stand = Stand::new(&policy(SITE), Way::Own, fake.address);
+    let mut client = Client::connect(stand.address, 1).await;
+    client.send(&mbap(1, 3, READ)).await;
+    let mut device = fake.accept().await;
+    let open = device.asked().await;
+    // Half of the next request is here already when the rules change.
+    let next = mbap(2, 3, READ);
+    client.send(&next[..9]).await;
+    settle().await;
+    let closed = policy(&SITE.replace("\"control\", \"operators\"", "\"operators\""));
+    stand.conduit.replace(engine(&closed));
+    client.send(&next[9..]).await;
+    assert_eq!(client.receive().await, Some((2, 3, hex("83 01"))));
+    // What had passed is answered all the same, on the same connection.
+    device.answer_register(&open, 4).await;
+    assert_eq!(client.receive().await, Some((1, 3, hex("03 02 0004"))));
+    stand.conduit.replace(engine(&policy(SITE)));
+    client.send(&mbap(3, 3, READ)).await;
+    let asked = device.asked().await;
+    device.answer_register(&asked, 5).await;
+    assert_eq!(client.receive().await, Some((3, 3, hex("03 02 0005"))));
+    assert_eq!(stand.reason(), ("refused".into(), "client".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_counted_is_told_under_the_rules_that_it_was_counted_by() {
+    let _stopped = clock::stop();
+    let fake = Fake::bind().await;
+    let stand = Stand::new(
+        &with("deny = [{ name = \"no restart\", functions = [\"8/1\"] }]"),
+        Way::Own,
+        fake.address,
+    );
+    let mut client = Client::connect(stand.address, 2).await;
+    for id in 0..9 {
+        assert_eq!(client.ask(id, &hex("08 0001 0000")).await, Some(hex("88 01")));
+    }
+    for _ in 0..5 {
+        assert_eq!(stand.told()["rule"], "no restart");
+    }
+    stand.conduit.replace(engine(&policy(SITE)));
+    let told = stand.told();
+    assert_eq!((&told["verdict"], &told["rule"]), (&"repeats".into(), &"no restart".into()));
+    assert_eq!((&told["repeats"], &told["client"]), (&4.into(), &"127.0.0.2".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_moves_is_found_where_it_is() {
+    let _stopped = clock::stop();
+    for way in [Way::Own, Way::Shared] {
+        let (before, after) = (Fake::bind().await, Fake::bind().await);
+        let stand = Stand::new(&policy(SITE), way, before.address);
+        let mut client = Client::connect(stand.address, 1).await;
+        client.send(&mbap(1, 3, READ)).await;
+        let mut device = before.accept().await;
+        let open = device.asked().await;
+        stand.conduit.reroute(upstream(way, after.target()));
+        settle().await;
+        device.answer_register(&open, 4).await;
+        assert_eq!(client.receive().await, Some((1, 3, hex("03 02 0004"))), "{way:?}");
+        client.send(&mbap(2, 3, READ)).await;
+        let mut device = after.accept().await;
+        let asked = device.asked().await;
+        device.answer_register(&asked, 5).await;
+        assert_eq!(client.receive().await, Some((2, 3, hex("03 02 0005"))), "{way:?}");
+    }
+}
