@@ -49,6 +49,12 @@ impl Relay for Conduit {
             return Departure { why: Closed::Refused, requests: 0 };
         }
         let mut conversation = Conversation::new(self, stream, peer, identity, place);
+        // A task's waker stays the same as long as it runs.
+        poll_fn(|task| {
+            conversation.place.woken_by(task.waker());
+            Poll::Ready(())
+        })
+        .await;
         let why = poll_fn(|task| conversation.poll(task)).await;
         Departure { why, requests: conversation.inline.inspection().requests() }
     }
@@ -141,6 +147,8 @@ struct Conversation<T> {
     inbox: Option<Arc<Inbox>>,
     to_client: Unsent,
     heard: Instant,
+    /// When the task is woken to look at the time; it may be too early, and never too late.
+    expected: Option<Instant>,
     /// The client has had an answer.
     served: bool,
     counted: u64,
@@ -189,6 +197,7 @@ impl<T: Stream> Conversation<T> {
             inbox: None,
             to_client: Unsent::default(),
             heard: now,
+            expected: None,
             served: false,
             counted: 0,
             ended: None,
@@ -196,7 +205,6 @@ impl<T: Stream> Conversation<T> {
     }
 
     fn poll(&mut self, task: &mut Task<'_>) -> Poll<Closed> {
-        self.place.woken_by(task.waker());
         if let Some(why) = self.place.expelled() {
             self.reset();
             return Poll::Ready(why);
@@ -229,13 +237,21 @@ impl<T: Stream> Conversation<T> {
 
     /// Does what can be done now; why it has come to its end, when it has.
     fn poll_work(&mut self, task: &mut Task<'_>) -> Result<Option<Closed>, Closed> {
+        // Who has nothing wakes the task when that changes, and need not be asked again until then.
+        let (mut device_waits, mut client_waits) = (false, false);
         loop {
             self.to_client.flush(task, &mut self.stream).map_err(|()| Closed::Broken)?;
-            let mut moved = self.poll_link(task)?;
-            if self.ended.is_none() && self.to_client.is_empty() && self.has_room() {
-                moved |= self.poll_client(task)?;
+            if !device_waits {
+                device_waits = !self.poll_link(task)?;
             }
-            if !moved {
+            if !client_waits && self.ended.is_none() && self.to_client.is_empty() && self.has_room() {
+                client_waits = !self.poll_client(task)?;
+                // A link that was just made has not been asked.
+                device_waits &= matches!(self.link, Link::Idle | Link::Own(..));
+            } else {
+                client_waits = true;
+            }
+            if device_waits && client_waits {
                 return Ok(self.finished());
             }
         }
@@ -436,6 +452,7 @@ impl<T: Stream> Conversation<T> {
 
     /// What has taken too long.
     fn look_at_time(&mut self) -> Result<(), Closed> {
+        self.expected = None;
         let now = self.conduit.clock.now();
         let flow = {
             let (conduit, peer, identity) = (&*self.conduit, self.peer, self.identity.as_deref());
@@ -456,9 +473,13 @@ impl<T: Stream> Conversation<T> {
     }
 
     /// Asks to be woken for [`look_at_time`](Self::look_at_time).
-    fn expect(&self) {
+    fn expect(&mut self) {
         let idle = self.heard + self.conduit.options.idle;
         let at = self.inline.poll_timeout().map_or(idle, |at| at.min(idle));
+        if self.expected.is_some_and(|expected| expected <= at) {
+            return;
+        }
+        self.expected = Some(at);
         let (ours, servers) = self.began;
         // A moment later rather than a moment too early.
         self.place.expect(servers + at.since(ours) + Duration::from_millis(1));
