@@ -18,6 +18,7 @@ use port502_net::Dialler;
 use port502_net::gateway::Lane;
 use port502_session::Instant;
 use port502_session::server::Identity;
+use port502_wire::FunctionCode;
 
 use crate::clock::Clock;
 use crate::record::Recorder;
@@ -180,6 +181,7 @@ impl Conduit {
                 conduit: engine.name(),
                 client: kind.client,
                 rule: kind.rule.and_then(|rule| engine.rule(rule)),
+                function: kind.function,
                 reason: reason.word,
                 count,
                 first: self.clock.wall(first),
@@ -255,7 +257,11 @@ impl Conduit {
             Outcome::Alerted => self.counters.alerted.fetch_add(1, Relaxed),
             Outcome::Noted => 0,
         };
-        let noted = locked(&self.suppressor).note(now, Kind::new(client.ip(), &event.objection));
+        // Only of a frame it is known where a function stands; a response's is not the client's doing.
+        let framed = event.unit.is_some() && event.direction == Direction::ToServer;
+        let function = event.pdu.first().filter(|_| framed).map(|function| FunctionCode(*function));
+        let kind = Kind::new(client.ip(), &event.objection, function);
+        let noted = locked(&self.suppressor).note(now, kind);
         if noted == Noted::Show {
             let engine = Arc::clone(&locked(&self.engine));
             let time = self.clock.wall(now);

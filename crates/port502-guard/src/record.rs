@@ -383,8 +383,17 @@ impl Worker {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = Time::from_unix_nanos(u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX));
         let Missed { count, first, last } = missed;
-        let repeats =
-            Repeats { time, conduit: &conduit, client: None, rule: None, reason, count, first, last };
+        let repeats = Repeats {
+            time,
+            conduit: &conduit,
+            client: None,
+            rule: None,
+            function: None,
+            reason,
+            count,
+            first,
+            last,
+        };
         let text = write(&Record::Repeats(repeats), self.shared.format, &self.origin)?;
         Some(Line { time, conduit, text })
     }

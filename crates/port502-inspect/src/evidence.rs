@@ -13,6 +13,7 @@
 //!     conduit: "intake",
 //!     client: "10.20.0.7".parse().ok(),
 //!     rule: None,
+//!     function: None,
 //!     reason: "function",
 //!     count: 3349,
 //!     first: Time::from_unix_nanos(1_794_999_940_000_000_000),
@@ -235,6 +236,8 @@ pub struct Repeats<'a> {
     pub client: Option<IpAddr>,
     /// Which rule.
     pub rule: Option<&'a str>,
+    /// With which function.
+    pub function: Option<FunctionCode>,
     /// Why.
     pub reason: &'a str,
     /// How many.
@@ -543,6 +546,10 @@ impl Repeats<'_> {
         each(Field::Verdict, Datum::Text("repeats"));
         if let Some(client) = self.client {
             each(Field::Client, Datum::Address(client));
+        }
+        if let Some(function) = self.function {
+            each(Field::Function, Datum::Number(function.0.into()));
+            each(Field::Name, Datum::Text(function.name()));
         }
         if let Some(rule) = self.rule {
             each(Field::Rule, Datum::Text(rule));

@@ -1,8 +1,9 @@
 //! Floods of records, bounded: the first few of a kind are shown, the rest are counted, and nothing is missing in the
 //! counts.
 //!
-//! A kind is what one client does against one rule for one reason. Of each, [`SHOWN_MAX`] are shown within
-//! [`TOLD_AFTER`]; what is more is told as one [`Digest`] at the end of that time. [`KINDS_MAX`] kinds are told apart;
+//! A kind is what one client does with one function against one rule for one reason. Of each, [`SHOWN_MAX`] are shown
+//! within [`TOLD_AFTER`], of functions that change something [`CHANGES_SHOWN_MAX`], because what would have been written
+//! is what people want to know afterwards; what is more is told as one [`Digest`] at the end of that time. [`KINDS_MAX`] kinds are told apart;
 //! of further ones, digests say only the reason. Records of all kinds together are shown [`LINES_MAX`] a second at most.
 //! So however many a flood has, what is written of it is bounded: in a minute 60 x `LINES_MAX` records and `KINDS_MAX`
 //! digests.
@@ -13,6 +14,8 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use port502_session::Instant;
+use port502_wire::FunctionCode;
+use port502_wire::function::Access;
 
 use crate::policy::Rate;
 use crate::rate::Limiter;
@@ -20,6 +23,9 @@ use crate::verdict::{Objection, REASONS};
 
 /// Records of one kind that are shown before they are only counted.
 pub const SHOWN_MAX: u64 = 5;
+
+/// The same of functions that do not only read.
+pub const CHANGES_SHOWN_MAX: u64 = 100;
 
 /// A kind is told when so much time has passed since its first record.
 pub const TOLD_AFTER: Duration = Duration::from_secs(60);
@@ -39,13 +45,23 @@ pub struct Kind {
     pub rule: Option<usize>,
     /// Why, as its place in [`REASONS`].
     pub reason: usize,
+    /// With which function, where bytes are a request.
+    pub function: Option<FunctionCode>,
 }
 
 impl Kind {
     /// That of an objection.
     #[must_use]
-    pub fn new(client: IpAddr, objection: &Objection) -> Self {
-        Kind { client: Some(client), rule: objection.rule, reason: objection.reason.index() }
+    pub fn new(client: IpAddr, objection: &Objection, function: Option<FunctionCode>) -> Self {
+        Kind { client: Some(client), rule: objection.rule, reason: objection.reason.index(), function }
+    }
+
+    fn shown_max(&self) -> u64 {
+        match self.function.map(|function| function.facts().map(|facts| facts.access)) {
+            None | Some(Some(Access::Read)) => SHOWN_MAX,
+            // What nobody knows may do anything.
+            Some(_) => CHANGES_SHOWN_MAX,
+        }
     }
 }
 
@@ -118,14 +134,14 @@ impl Suppressor {
         }
         // Kinds without a client come in addition: one for each reason.
         if self.kinds.len() >= KINDS_MAX && !self.kinds.contains_key(&kind) {
-            kind = Kind { client: None, rule: None, reason: kind.reason };
+            kind = Kind { client: None, rule: None, reason: kind.reason, function: None };
         }
         let began = &mut self.began;
         let count = self.kinds.entry(kind).or_insert_with(|| {
             began.push_back((now, kind));
             Count { shown: 0, hidden: 0, first: now, last: now }
         });
-        if count.shown < SHOWN_MAX
+        if count.shown < kind.shown_max()
             && let Some(full) = self.lines.take(self.lines_full, now)
         {
             self.lines_full = full;
@@ -192,7 +208,7 @@ mod tests {
     use crate::Reason;
 
     fn kind(client: u32) -> Kind {
-        Kind::new(IpAddr::V4(client.into()), &Objection::of(Reason::Function))
+        Kind::new(IpAddr::V4(client.into()), &Objection::of(Reason::Function), None)
     }
 
     #[test]
@@ -210,6 +226,15 @@ mod tests {
         assert_eq!(suppressor.digest(at(61)), None);
         // The next minute begins anew.
         assert_eq!(suppressor.note(at(62), kind(1)), Noted::Show);
+        // A write is worth more lines than a read.
+        let with = |function| Kind { function: Some(function), ..kind(3) };
+        let mut shown = |function| {
+            (0..500).filter(|n| suppressor.note(at(62 + n / 50), with(function)) == Noted::Show).count()
+        };
+        assert_eq!(shown(FunctionCode::READ_HOLDING_REGISTERS), 5);
+        assert_eq!(shown(FunctionCode::WRITE_SINGLE_REGISTER), 100);
+        assert_eq!(shown(FunctionCode(90)), 100);
+        while suppressor.digest(at(200)).is_some() {}
         // What was all shown needs no digest.
         assert_eq!(suppressor.digest(at(500)), None);
         assert_eq!((suppressor.kinds(), suppressor.poll_timeout()), (0, None));

@@ -138,6 +138,12 @@ impl Own {
         &self.addresses
     }
 
+    /// The same, reached by a guard of this very process that listens at `guard`.
+    #[must_use]
+    pub fn behind(self, guard: SocketAddr) -> Own {
+        Own { addresses: vec![guard], ..self }
+    }
+
     /// Whether `address` is one of them, and on this machine only.
     #[must_use]
     pub fn is_own(&self, address: SocketAddr) -> bool {

@@ -551,6 +551,26 @@ pub struct Rule {
     pub refusal: Option<Refusal>,
 }
 
+impl Rule {
+    /// What the tags need, for everybody, always.
+    #[must_use]
+    pub const fn derived() -> Self {
+        Rule {
+            name: None,
+            zones: Vec::new(),
+            networks: Vec::new(),
+            roles: Vec::new(),
+            subjects: Vec::new(),
+            units: Vec::new(),
+            grant: Grant::Derived,
+            times: Vec::new(),
+            requests: None,
+            mode: None,
+            refusal: None,
+        }
+    }
+}
+
 /// What a rule is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Grant {

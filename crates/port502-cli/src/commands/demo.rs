@@ -1,5 +1,6 @@
 //! `port502 demo`: a plant, served and polled on this machine, with nothing to configure.
 
+mod guarded;
 mod poller;
 mod screen;
 mod watch;
@@ -24,14 +25,15 @@ use crate::device;
 use crate::failure::Failure;
 use crate::live;
 use crate::rounds::Rounds;
+use guarded::Guarded;
 use poller::Poller;
 use screen::Screen;
 use watch::Watch;
 
 /// See it work: a simulated plant, served and polled on this machine
 ///
-/// A plant is served as Modbus devices on loopback and polled over TCP, live in the terminal. It can be read and
-/// steered meanwhile, and physics answers: what to type in another terminal is shown. --drill lets an attacker loose
+/// A plant is served as Modbus devices on loopback, guarded, and polled over TCP, live in the terminal. It can be read
+/// and steered meanwhile, and physics answers: what to type in another terminal is shown. --drill lets an attacker loose
 /// on it. Ctrl-C, or --for, ends it with a summary.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -53,6 +55,9 @@ pub(crate) struct Args {
     /// How much faster than ours the plant's time passes.
     #[arg(long, value_name = "X", default_value = "20x", value_parser = simulate::speed)]
     speed: f64,
+    /// What the guard in front of the plant does with what its site file does not allow: enforce, alert, or off for none.
+    #[arg(long, value_name = "MODE", default_value = "enforce")]
+    guard: Guarding,
     /// Faults by the plant's clock, one line each: from, for, where, what.
     #[arg(long, value_name = "FILE")]
     schedule: Option<PathBuf>,
@@ -63,6 +68,17 @@ pub(crate) struct Args {
     /// What the attacker writes, as JSON, in the place of the plant's own list.
     #[arg(long, value_name = "FILE", requires = "drill")]
     drill_list: Option<PathBuf>,
+}
+
+/// Whether a guard stands in front of the plant, and what it does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Guarding {
+    /// It refuses and records.
+    Enforce,
+    /// It lets pass and records.
+    Alert,
+    /// There is none.
+    Off,
 }
 
 fn plant(text: &str) -> Result<&'static Plant, String> {
@@ -83,7 +99,7 @@ fn drill_name(text: &str) -> Result<Drill, String> {
     })
 }
 
-/// Where the plant listens: at home where that is permitted and free, else where everybody may, else anywhere.
+/// Where the guard listens, or the plant where there is none: at home where that is permitted and free, else where everybody may, else anywhere.
 const PLACES: [u16; 3] = [502, 1502, 0];
 
 /// Rounds before a drill begins, so that there is something to compare with.
@@ -100,15 +116,26 @@ async fn demo(args: Args) -> Result<(), Failure> {
         Some(path) => simulate::read_drill_list(path)?,
         None => drill::writes(args.plant.drill_list).map_err(|error| Failure::other(error.to_string()))?,
     };
-    let (running, why) = bind(&site, &schedule, &args)?;
-    let Some(target) = running.targets().next().map(|(target, _)| target.clone()) else {
+    let places = if args.guard == Guarding::Off { &PLACES[..] } else { &[0] };
+    let (running, mut why) = bind(&site, &schedule, &args, places)?;
+    let Some(plant) = running.targets().next().map(|(target, _)| target.clone()) else {
         return Err(Failure::other("the plant has no device"));
     };
-    let (own, shared, stops) = (running.own(), running.simulation(), running.stops());
+    let (mut own, shared, stops) = (running.own(), running.simulation(), running.stops());
     let serving = tokio::spawn(running.run());
+    let mut guarded = match args.guard {
+        Guarding::Off => None,
+        mode => {
+            let guarded;
+            (guarded, why) = Guarded::start(&site, &plant, mode == Guarding::Alert, &PLACES)?;
+            own = own.behind(guarded.address);
+            Some(guarded)
+        }
+    };
+    let target = guarded.as_ref().map_or(plant.clone(), |guarded| guarded.target.clone());
 
     let is_live = live::is_possible() && !args.plain;
-    introduce(&site, &target, why, &args, is_live)?;
+    introduce(&site, (&target, &plant), why, &args, is_live)?;
     let mut poller = Poller::connect(&site, &target).await?;
     let mut screen = Screen::new(&site, &target);
     let mut watch = Watch::new(&site, shared);
@@ -116,7 +143,8 @@ async fn demo(args: Args) -> Result<(), Failure> {
     let mut attack = Attack::new(args.drill);
     while rounds.next().await {
         let Some(values) = rounds.unless_stopped(poller.round()).await else { break };
-        for line in attack.news().into_iter().chain(watch.news(&values)) {
+        let refused = guarded.as_mut().map(Guarded::news).unwrap_or_default();
+        for line in attack.news().into_iter().chain(refused).chain(watch.news(&values)) {
             screen.tell(line, is_live)?;
         }
         screen.show(&values, &poller.summary, watch.seconds(), is_live)?;
@@ -132,13 +160,21 @@ async fn demo(args: Args) -> Result<(), Failure> {
     if !rounds.stopped {
         attack.finish().await;
     }
-    for line in attack.news().into_iter().chain(watch.news(&[])) {
+    let summary = match &mut guarded {
+        Some(guarded) => Some(guarded.finish().await),
+        None => None,
+    };
+    let refused = guarded.as_mut().map(Guarded::news).unwrap_or_default();
+    for line in attack.news().into_iter().chain(refused).chain(watch.news(&[])) {
         screen.tell(line, false)?;
     }
     stops.iter().for_each(Stop::stop);
     let served = serving.await;
     super::eprintln_quietly(&format!("demo: {}", poller.summary));
     super::eprintln_quietly(&format!("demo: {}", watch.summary()));
+    if let Some(summary) = summary {
+        super::eprintln_quietly(&format!("demo: {summary}"));
+    }
     if let Ok(Err(error)) = served {
         return Err(Failure::other(format!("the plant's server ended: {error}")));
     }
@@ -146,10 +182,15 @@ async fn demo(args: Args) -> Result<(), Failure> {
 }
 
 /// Listens at the first place that can be had; and why not at an earlier one.
-fn bind(site: &Site, schedule: &Schedule, args: &Args) -> Result<(Running, Option<String>), Failure> {
+fn bind(
+    site: &Site,
+    schedule: &Schedule,
+    args: &Args,
+    ports: &[u16],
+) -> Result<(Running, Option<String>), Failure> {
     let map = Map::of(site);
     let mut why = None;
-    for port in PLACES {
+    for &port in ports {
         let simulation = Simulation::new(&map, Some(args.plant.process(args.seed)), schedule, args.seed)
             .map_err(|error| Failure::usage(error.to_string()))?;
         let places = gather(&simulation, &Target::tcp("127.0.0.1", port))
@@ -230,14 +271,23 @@ fn itself() -> String {
 
 fn introduce(
     site: &Site,
-    target: &Target,
+    (target, plant): (&Target, &Target),
     why: Option<String>,
     args: &Args,
     is_live: bool,
 ) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let (title, every) = (args.plant.title, display(args.every));
-    writeln!(out, "{}: {title}, simulated, is served at {target}, and polled every {every}.", site.name())?;
+    let name = site.name();
+    match args.guard {
+        Guarding::Off => {
+            writeln!(out, "{name}: {title}, simulated, is served at {target}, and polled every {every}.")?
+        }
+        _ => writeln!(
+            out,
+            "{name}: {title}, simulated, is served at {target} behind a guard, and polled every {every}."
+        )?,
+    }
     if let Some(why) = why {
         writeln!(out, "(Not at {why}.)")?;
     }
@@ -251,6 +301,15 @@ fn introduce(
         let unit = site.device(tag.device).unit;
         let command = format!("write {at} --unit {unit} {}={raw}", tag.point);
         writeln!(out, "  {what}:\n    {port502} {command}")?;
+    }
+    let around = format!("127.0.0.1:{}", plant.port());
+    match args.guard {
+        Guarding::Off => {}
+        Guarding::Alert => writeln!(out, "The guard lets all of it pass, and says what it would refuse.")?,
+        Guarding::Enforce => writeln!(
+            out,
+            "The guard refuses what the site file does not allow, as some of this; {around}, behind it, obeys anyone."
+        )?,
     }
     if is_live && args.duration.is_none() {
         writeln!(out, "Ctrl-C ends it.")?;

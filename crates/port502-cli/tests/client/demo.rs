@@ -35,7 +35,7 @@ fn every_plant_is_served_and_polled() {
 
 #[test]
 fn a_drill_is_seen() {
-    let (out, err) = demo(&["--for", "3s", "--every", "300ms", "--drill", "frostygoop"]);
+    let (out, err) = demo(&["--for", "3s", "--every", "300ms", "--drill", "frostygoop", "--guard", "off"]);
     for line in [
         "drill  frostygoop begins, from 127.66.6.6",
         "client 127.66.6.6 has never been seen before",
@@ -48,11 +48,70 @@ fn a_drill_is_seen() {
     assert!(err.contains("5 writes of 2 clients"), "{err}");
 }
 
+/// Each drill, and by which reasons a guard refuses what it does.
+const REFUSED: [(&str, &[&str]); 8] = [
+    ("rogue-write", &["client"]),
+    ("frostygoop", &["client"]),
+    ("register-walk", &["client"]),
+    ("function-enumeration", &["client"]),
+    ("unit-sweep", &["client"]),
+    ("flood", &["client"]),
+    ("replay", &["client"]),
+    ("slow-drip", &["half-frame"]),
+];
+
+#[test]
+fn every_drill_is_refused_and_polling_goes_on() {
+    let drills: Vec<_> = REFUSED
+        .iter()
+        .map(|(drill, reasons)| {
+            std::thread::spawn(move || {
+                let time = if *drill == "slow-drip" { "11s" } else { "4s" };
+                (drill, reasons, demo(&["--for", time, "--every", "300ms", "--drill", drill]))
+            })
+        })
+        .collect();
+    for ran in drills {
+        let (drill, reasons, (out, err)) = ran.join().unwrap();
+        assert!(err.contains(" requests, 0 errors, latency min "), "{drill}: polling is disturbed: {err}");
+        for reason in *reasons {
+            assert!(err.contains(&format!(" {reason}")), "{drill}: {err}");
+        }
+        assert!(err.contains("the guard saw ") && !err.contains(": 0 refused"), "{drill}: {err}");
+        assert!(out.contains("guard: refused (") && out.contains(" 127.66.6.6"), "{drill}: {out}");
+        assert!(!out.contains("-> done, now") || *drill == "replay", "{drill} has changed something: {out}");
+    }
+}
+
+#[test]
+fn in_alert_every_drill_goes_through_and_is_recorded() {
+    let drills: Vec<_> = REFUSED
+        .iter()
+        .filter(|(drill, _)| *drill != "slow-drip")
+        .map(|(drill, _)| {
+            std::thread::spawn(move || {
+                let args = ["--for", "4s", "--every", "300ms", "--guard", "alert", "--drill", drill];
+                (drill, demo(&args))
+            })
+        })
+        .collect();
+    for ran in drills {
+        let (drill, (out, err)) = ran.join().unwrap();
+        assert!(err.contains(": 0 refused, ") || *drill == "function-enumeration", "{drill}: {err}");
+        assert!(out.contains("guard: alerted 127.66.6.6"), "{drill}: {out}");
+        assert!(out.contains(&format!("drill  {drill} is over: ")), "{drill}: {out}");
+        if ["rogue-write", "frostygoop"].contains(drill) {
+            assert!(out.contains("tank.outlet_sp (holding:11) with function 6 -> done, now 0"), "{out}");
+        }
+    }
+}
+
 #[test]
 fn a_list_of_ones_own() {
     let list = temporary("list.json", r#"[{ "unit": 4, "function": 6, "address": 40, "values": [8] }]"#);
     let path = list.to_str().unwrap();
-    let (out, _) = demo(&["--for", "2s", "--every", "200ms", "--drill", "rogue-write", "--drill-list", path]);
+    let args = ["--for", "2s", "--every", "200ms", "--drill", "rogue-write", "--drill-list", path];
+    let (out, _) = demo(&[&args[..], &["--guard", "alert"]].concat());
     assert!(out.contains("booster.boost (holding:40) with function 6 -> done, now 1"), "{out}");
     std::fs::write(&list, "[{}]").unwrap();
     let ran = port502(&["demo", "--drill", "rogue-write", "--drill-list", path]);

@@ -40,6 +40,7 @@ fn record(number: u64) -> Record<'static> {
         conduit: "pump",
         client: None,
         rule: None,
+        function: None,
         reason: "limits",
         count: 1,
         first: time,

@@ -45,16 +45,17 @@ async fn what_was_counted_is_told_under_the_rules_that_it_was_counted_by() {
         fake.address,
     );
     let mut client = Client::connect(stand.address, 2).await;
-    for id in 0..9 {
+    for id in 0..104 {
         assert_eq!(client.ask(id, &hex("08 0001 0000")).await, Some(hex("88 01")));
     }
-    for _ in 0..5 {
+    for _ in 0..100 {
         assert_eq!(stand.told()["rule"], "no restart");
     }
     stand.conduit.replace(engine(&policy(SITE)));
     let told = stand.told();
     assert_eq!((&told["verdict"], &told["rule"]), (&"repeats".into(), &"no restart".into()));
-    assert_eq!((&told["repeats"], &told["client"]), (&4.into(), &"127.0.0.2".into()));
+    assert_eq!((&told["repeats"], &told["function"]), (&4.into(), &8.into()));
+    assert_eq!(told["client"], "127.0.0.2");
 }
 
 #[tokio::test(start_paused = true)]

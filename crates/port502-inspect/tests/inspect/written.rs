@@ -11,9 +11,9 @@ use port502_inspect::evidence::{
 use port502_inspect::policy::{Effect, Envelope, Places, Refusal, Writable};
 use port502_inspect::{Engine, Objection, Peer, Reason, State};
 use port502_session::server::Identity;
-use port502_wire::UnitId;
 use port502_wire::mbap::TransactionId;
 use port502_wire::value::{Value, ValueType};
+use port502_wire::{FunctionCode, UnitId};
 use serde_json::Value as Json;
 
 use crate::generate::{Chance, moment};
@@ -348,6 +348,7 @@ fn no_line_is_longer_than_it_may_be() {
             conduit: &name,
             client: "::1".parse().ok(),
             rule: Some(&name),
+            function: Some(FunctionCode(6)),
             reason: "denied",
             count: u64::MAX,
             first: Time::default(),

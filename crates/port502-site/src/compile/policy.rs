@@ -10,9 +10,10 @@
 //! Where a rule and a tag both name roles, a client needs one that both name. Denials come first, whatever the order of
 //! the file.
 
+use port502_inspect::Network;
 use port502_inspect::policy::{
-    After, Clients, Conduit, Effect, Envelope, Functions, Operation, Places, Policy, Range, Rule, Writable,
-    Zone,
+    After, Clients, Conduit, Effect, Envelope, Functions, Limits, Mode, Operation, Places, Policy, Range,
+    Refusal, Rule, Writable, Zone,
 };
 use port502_wire::value::{Order, ValueType};
 use port502_wire::{FunctionCode, Table};
@@ -33,6 +34,33 @@ pub fn policy(site: &Site, plan: &PollPlan) -> Policy {
     let reads = Reads::new(site, plan);
     let conduits = site.conduits().iter().map(|conduit| compile(site, &reads, conduit));
     Policy { zones: zones.collect(), conduits: conduits.collect() }
+}
+
+/// One conduit in front of all devices, through which clients of `networks` may do what the tags need, in every role, and
+/// nobody else anything: for a plant whose devices are simulated in one place. A unit id that two devices have is both's.
+#[must_use]
+pub fn whole(site: &Site, plan: &PollPlan, name: &str, networks: &[Network]) -> Policy {
+    let Some((lane, _)) = site.lane_ids().next() else { return Policy::default() };
+    let conduit = site::Conduit {
+        name: name.to_owned(),
+        listen: Vec::new(),
+        devices: site.device_ids().map(|(id, _)| id).collect(),
+        // No rule looks at it.
+        lane,
+        allow: vec![site::Rule { networks: networks.to_vec(), ..site::Rule::derived() }],
+        deny: Vec::new(),
+        mode: Mode::default(),
+        refusal: Refusal::default(),
+        limits: Limits::default(),
+        tls: None,
+        description: None,
+    };
+    let zone = Zone {
+        name: name.to_owned(),
+        networks: networks.to_vec(),
+        roles: site.roles().iter().map(|role| role.name.clone()).collect(),
+    };
+    Policy { zones: vec![zone], conduits: vec![compile(site, &Reads::new(site, plan), &conduit)] }
 }
 
 fn names(site: &Site, roles: &[RoleId]) -> Vec<String> {

@@ -313,12 +313,6 @@ impl Running {
         self.standing.iter().map(line).collect()
     }
 
-    /// Where a conduit called `name` listens.
-    pub(crate) fn places(&self, name: &str) -> Vec<Target> {
-        let standing = self.standing.iter().find(|standing| standing.name == name);
-        standing.map_or_else(Vec::new, |it| it.places.iter().map(|place| place.local.clone()).collect())
-    }
-
     /// What happens on each conduit, whenever it is asked.
     pub(crate) fn watch(&self) -> impl Fn() -> Vec<(String, Status)> + Send + Sync + use<> {
         let shown = Arc::clone(&self.shown);
