@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, cert, check, completions, decode, demo, export, gateway, identify, import, man, plan, poll,
-    profiles, read, serve, write,
+    bench, cert, check, completions, decode, demo, export, gateway, identify, import, journal, man, plan,
+    poll, profiles, read, serve, write,
 };
 use crate::failure::Failure;
 
@@ -34,6 +34,7 @@ pub(crate) enum Command {
     Serve(serve::Args),
     Cert(cert::Args),
     Gateway(Box<gateway::Args>),
+    Journal(journal::Args),
     Plan(plan::Args),
     Profiles(profiles::Args),
     Import(import::Args),
@@ -56,6 +57,7 @@ impl Command {
             Command::Serve(args) => serve::run(args),
             Command::Cert(args) => cert::run(args),
             Command::Gateway(args) => gateway::run(&args),
+            Command::Journal(args) => journal::run(&args),
             Command::Plan(args) => plan::run(args),
             Command::Profiles(args) => profiles::run(args),
             Command::Import(args) => import::run(args),

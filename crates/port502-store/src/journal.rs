@@ -172,6 +172,17 @@ impl Journal {
         Reading::begin(Place::of(folder), query)
     }
 
+    /// The number of the last entry that was kept; 0 where there is none yet.
+    ///
+    /// # Errors
+    /// Where there is no journal that can be read.
+    pub fn last(folder: &Path) -> Result<u64, StoreError> {
+        let place = Place::of(folder);
+        let connection = place.open_to_read()?;
+        let head = chain::End::of(&connection, "head").map_err(|error| place.while_reading(error))?;
+        Ok(u64::try_from(head.id).unwrap_or(0))
+    }
+
     /// Walks along the whole chain.
     ///
     /// # Errors

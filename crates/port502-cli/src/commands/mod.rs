@@ -10,6 +10,7 @@ pub(crate) mod export;
 pub(crate) mod gateway;
 pub(crate) mod identify;
 pub(crate) mod import;
+pub(crate) mod journal;
 pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod poll;
