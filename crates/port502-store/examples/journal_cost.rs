@@ -4,6 +4,8 @@
 //! ```sh
 //! cargo build --release -p port502-store --example journal_cost
 //! for durable in kill power; do target/release/examples/journal_cost 100000 200 $durable; done
+//! for n in 20000 40000; do valgrind --tool=callgrind --callgrind-out-file=/dev/null \
+//!   target/release/examples/journal_cost $n 200 kill 2>&1 | grep Collected; done   # the difference by 20,000
 //! ```
 
 use std::error::Error;
@@ -11,16 +13,11 @@ use std::time::{Duration, Instant};
 
 use port502_store::{Durable, Entry, Journal, Kind, Options, Timestamp};
 
-/// What this process has used of the processor.
-#[cfg(unix)]
+/// What this thread, which is all of the process, has used of the processor; zero where the system does not say.
 fn cpu() -> Duration {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::try_from(used).unwrap_or_default()
-}
-
-#[cfg(not(unix))]
-fn cpu() -> Duration {
-    Duration::ZERO
+    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    let nanos = text.split_whitespace().next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
 }
 
 fn rate(count: u64, took: Duration) -> f64 {

@@ -49,7 +49,7 @@ pub const APPEND_MAX: usize = 10_000;
 /// Less than this is not given to a journal.
 pub const BYTES_MIN: u64 = 1 << 20;
 
-/// The usual of [`Options::max_bytes`]: a million and a half records of the firewall.
+/// The usual of [`Options::max_bytes`]: more than a million records of the firewall.
 pub const BYTES: u64 = 1 << 30;
 
 /// The usual of [`Options::keep`]: a year, and a month in which it is looked at.
