@@ -99,7 +99,7 @@ pub struct Journal {
     /// `None` after an error that asks for a new beginning.
     open: Option<Connection>,
     /// Keeps other writers out until it is dropped.
-    _holder: Holder,
+    holder: Holder,
 }
 
 impl Journal {
@@ -114,7 +114,7 @@ impl Journal {
         let holder = Holder::take(folder, &options.holder)?;
         let mut place = Place::of(folder);
         let open = Some(place.open_to_write(options.durable)?);
-        Ok(Journal { place, options, open, _holder: holder })
+        Ok(Journal { place, options, open, holder })
     }
 
     /// Keeps all of the entries, or none of them. When it returns they are durable, as [`Options::durable`] says.
@@ -152,7 +152,14 @@ impl Journal {
                 self.place.is_still_there()?;
                 connection
             }
-            closed => closed.insert(self.place.open_to_write(self.options.durable)?),
+            closed => {
+                // The folder may have been moved away with all that is in it.
+                file::make_folder(self.place.folder())?;
+                if !self.holder.holds(self.place.folder()) {
+                    self.holder = Holder::take(self.place.folder(), &self.options.holder)?;
+                }
+                closed.insert(self.place.open_to_write(self.options.durable)?)
+            }
         };
         append::append(connection, entries, &self.options).map_err(|error| self.place.while_writing(error))
     }

@@ -9,13 +9,16 @@ use crate::error::StoreError;
 /// The file that a writer holds. It stays behind when the writer ends; what counts is whether it is locked.
 const NAME: &str = "journal.lock";
 
-/// Bytes of what a writer says of itself.
-const TEXT_MAX: usize = 200;
+/// Characters of what a writer calls itself.
+const NAME_MAX: usize = 64;
+
+/// Bytes that are read of what it wrote of itself.
+const TEXT_MAX: u64 = 512;
 
 /// Keeps other writers out; the system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct Holder {
-    _file: File,
+    file: File,
 }
 
 impl Holder {
@@ -33,17 +36,33 @@ impl Holder {
         let Some(mut file) = lock(&path).map_err(cannot)? else {
             let mut text = Vec::new();
             // Who it is helps, but that it is held is told without it.
-            let read = File::open(&path).and_then(|file| file.take(TEXT_MAX as u64).read_to_end(&mut text));
+            let read = File::open(&path).and_then(|file| file.take(TEXT_MAX).read_to_end(&mut text));
             let text = String::from_utf8_lossy(&text).trim().to_owned();
             let by = if read.is_err() || text.is_empty() { "another program".to_owned() } else { text };
             return Err(StoreError::Held { path, by });
         };
-        let name: String =
-            name.chars().filter(|character| !character.is_control()).take(TEXT_MAX / 8).collect();
+        let name: String = name.chars().filter(|character| !character.is_control()).take(NAME_MAX).collect();
         let text = format!("process {} ({name})\n", std::process::id());
         let write = file.set_len(0).and_then(|()| file.write_all(text.as_bytes()));
         write.map_err(cannot)?;
-        Ok(Holder { _file: file })
+        Ok(Holder { file })
+    }
+
+    /// Whether what is held is still what others would find.
+    #[cfg(unix)]
+    pub(super) fn holds(&self, folder: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        match (self.file.metadata(), std::fs::metadata(folder.join(NAME))) {
+            (Ok(held), Ok(found)) => (held.dev(), held.ino()) == (found.dev(), found.ino()),
+            _ => false,
+        }
+    }
+
+    /// Files that are open cannot be removed here.
+    #[cfg(not(unix))]
+    pub(super) fn holds(&self, _: &Path) -> bool {
+        let _ = &self.file;
+        true
     }
 }
 

@@ -77,6 +77,12 @@ fn there_is_one_writer_and_it_has_a_name() {
         format!("{}: {by} writes this journal already; end that, or name another folder", lock.display());
     assert_eq!(error.to_string(), want);
     drop(first);
+    let options = Options { holder: "ü".repeat(300), ..quick() };
+    let first = Journal::open(&folder, options).unwrap();
+    let error = Journal::open(&folder, quick()).unwrap_err();
+    let by = format!("process {} ({})", std::process::id(), "ü".repeat(64));
+    assert_eq!(error, StoreError::Held { path: lock, by });
+    drop(first);
     // The file of the lock is still there, and holds nobody up.
     Journal::open(&folder, quick()).unwrap();
 }
@@ -128,6 +134,48 @@ fn a_file_that_is_removed_or_replaced_is_noticed() {
     journal.append(&[entry]).unwrap();
     assert_eq!(all(&folder).iter().map(|kept| kept.id).collect::<Vec<_>>(), [1]);
     is_whole(&folder, 0, 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_is_moved_away_is_made_anew_and_held() {
+    let (folder, aside) = (Folder::with(3), Folder::fresh());
+    let mut journal = Journal::open(&folder, quick()).unwrap();
+    std::fs::rename(&*folder, &*aside).unwrap();
+    let entry = Entry { time: at(5), kind: Kind::Audit, source: "admin", body: "{}" };
+    assert_eq!(journal.append(&[entry]), Err(StoreError::Gone { path: folder.file() }));
+    journal.append(&[entry]).unwrap();
+    is_whole(&folder, 0, 1);
+    is_whole(&aside, 0, 3);
+    let error = Journal::open(&folder, quick()).unwrap_err();
+    assert!(matches!(error, StoreError::Held { .. }), "{error:?}");
+    Journal::open(&aside, quick()).unwrap();
+}
+
+/// The last who closes a journal removes SQLite's files beside it: who opens it just then must not stumble.
+#[test]
+fn readers_come_and_go_while_writers_do() {
+    let folder = Folder::with(1);
+    let reader = std::thread::spawn({
+        let folder = folder.to_owned();
+        move || {
+            let mut seen = 0;
+            while seen < 151 {
+                let last = Journal::last(&folder).unwrap();
+                let query = Query { after: Some(seen), order: Order::AsKept, ..Query::default() };
+                for (kept, id) in Journal::read(&folder, &query).unwrap().zip(seen + 1..) {
+                    assert_eq!(kept.unwrap().id, id);
+                    seen = id;
+                }
+                assert!(seen >= last);
+            }
+        }
+    });
+    for number in 2..=151 {
+        append(&mut Journal::open(&folder, quick()).unwrap(), number, 1);
+    }
+    reader.join().unwrap();
+    is_whole(&folder, 0, 151);
 }
 
 #[test]
