@@ -31,7 +31,7 @@ const PAGE_MIN: u64 = 512;
 /// Bytes that are written to see what there is not enough of.
 const PROBE: u64 = 1 << 20;
 
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
 CREATE TABLE event (
     id     INTEGER PRIMARY KEY,
     time   INTEGER NOT NULL,

@@ -66,6 +66,16 @@ impl Holder {
     }
 }
 
+/// A lock belongs to the file as it was opened, and a process that another thread is just starting has that too until it
+/// becomes another program. Closing the file alone would leave it locked so long.
+#[cfg(unix)]
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // What cannot be unlocked is unlocked with the last who has it.
+        let _ = rustix::fs::flock(&self.file, rustix::fs::FlockOperation::Unlock);
+    }
+}
+
 /// The file, locked; `None` when somebody else has it.
 #[cfg(unix)]
 fn lock(path: &Path) -> io::Result<Option<File>> {

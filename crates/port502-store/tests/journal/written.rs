@@ -248,3 +248,24 @@ fn queries_find_what_they_ask_for() {
     assert_eq!(ids(after), [600, 601, 602]);
     assert_eq!(ids(Query { after: Some(u64::MAX), order: Order::AsKept, ..every() }), NOTHING);
 }
+
+#[test]
+fn many_of_one_time_come_each_once_and_in_order() {
+    let folder = Folder::fresh();
+    let mut journal = Journal::open(&folder, quick()).unwrap();
+    // 300 of a second, 1,000 of the next, 300 of the first again.
+    for (second, count) in [(1, 300), (2, 1_000), (1, 300)] {
+        let entry = Entry { time: at(second), kind: Kind::Alarm, source: "tank", body: "{}" };
+        journal.append(&vec![entry; count]).unwrap();
+    }
+    let ids =
+        |order| read(&folder, &Query { order, ..Query::default() }).iter().map(|kept| kept.id).collect();
+    let oldest: Vec<u64> = (1..=300).chain(1_301..=1_600).chain(301..=1_300).collect();
+    let kept: Vec<u64> = ids(Order::OldestFirst);
+    assert_eq!(kept, oldest);
+    let mut kept: Vec<u64> = ids(Order::NewestFirst);
+    kept.reverse();
+    assert_eq!(kept, oldest);
+    let kept: Vec<u64> = ids(Order::AsKept);
+    assert_eq!(kept, (1..=1_600).collect::<Vec<_>>());
+}
