@@ -68,7 +68,7 @@ fn everything(name: &str) -> Folder {
             (Kind::Verdict, "booster-station", FRAME),
             (Kind::Verdict, "intake", REPEATS),
             (Kind::Alarm, "tank", r#"{"text":"level high\u001b[31m"}"#),
-            (Kind::Audit, "admin", r#"{"did":"reload","files":["a","b"]}"#),
+            (Kind::Audit, "admin", r#"{"did":"reload","files":["a","b"],"role":"\u001b[2J\n,"}"#),
             (Kind::Finding, "watch", "{}"),
         ],
     )
@@ -96,7 +96,7 @@ TIME                  SOURCE     VERDICT  CLIENT           REASON
 2026-11-18T11:06:45Z  tank       alarm
   level high\u{FFFD}[31m
 2026-11-18T11:06:46Z  admin      audit
-  did=reload files=a b
+  did=reload files=a b role=\u{FFFD}[2J\u{FFFD},
 2026-11-18T11:06:47Z  watch      finding
 ";
     port502(&["journal", folder.name(), "--oldest-first"]).prints(want);
@@ -139,7 +139,8 @@ fn programs_get_what_was_kept() {
     assert_eq!((cell(1, "id"), cell(1, "values"), cell(1, "address")), ("1", "600", "200"));
     assert_eq!((cell(2, "values"), cell(2, "values_left_out")), ("1 0 1 1 0 0 1 0 1 1", "190"));
     assert!(lines[7].ends_with(r#","{""did"":""reload"",""files"":[""a"",""b""]}""#), "{}", lines[7]);
-    assert_eq!(cell(8, "rest"), "");
+    assert!(lines[7].contains(",\"\u{FFFD}[2J\u{FFFD},\","), "{}", lines[7]);
+    assert_eq!((cell(8, "rest"), lines.len()), ("", 9));
 }
 
 #[track_caller]

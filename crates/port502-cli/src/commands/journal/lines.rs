@@ -6,7 +6,7 @@ use port502_inspect::evidence::{FIELDS, Field};
 use port502_store::{Kept, Timestamp};
 use serde_json::{Map, Value};
 
-use crate::output::csv_field;
+use crate::output::{csv_field, no_controls};
 
 /// RFC 3339 with microseconds, as evidence has it.
 pub(super) fn rfc3339(time: Timestamp) -> String {
@@ -64,6 +64,8 @@ impl Csv {
         if !std::mem::replace(&mut self.begun, true) {
             writeln!(out, "id,time,kind,source,{},rest", columns().collect::<Vec<_>>().join(","))?;
         }
+        // A record is a line, and a terminal is not steered by what somebody called himself: --json has it as it was.
+        let csv_field = |text: &str| csv_field(&no_controls(text));
         let (source, kind) = (csv_field(&kept.source), kept.kind);
         write!(out, "{},{},{kind},{source}", kept.id, rfc3339(kept.time))?;
         let mut object = object(kept);
