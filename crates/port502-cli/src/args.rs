@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, cert, check, completions, decode, demo, export, gateway, guard, identify, import, man, plan, poll,
-    profiles, read, serve, write,
+    bench, cert, check, completions, decode, demo, export, gateway, guard, identify, import, journal, man,
+    plan, poll, profiles, read, serve, write,
 };
 use crate::failure::Failure;
 
@@ -35,6 +35,7 @@ pub(crate) enum Command {
     Cert(cert::Args),
     Gateway(Box<gateway::Args>),
     Guard(Box<guard::Args>),
+    Journal(journal::Args),
     Plan(plan::Args),
     Profiles(profiles::Args),
     Import(import::Args),
@@ -58,6 +59,7 @@ impl Command {
             Command::Cert(args) => cert::run(args),
             Command::Gateway(args) => gateway::run(&args),
             Command::Guard(args) => guard::run(&args),
+            Command::Journal(args) => journal::run(&args),
             Command::Plan(args) => plan::run(args),
             Command::Profiles(args) => profiles::run(args),
             Command::Import(args) => import::run(args),

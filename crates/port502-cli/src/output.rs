@@ -39,6 +39,9 @@ impl Output {
     }
 }
 
+/// What fits on any terminal.
+pub(crate) const WIDTH: usize = 80;
+
 /// The columns of a CSV output.
 const CSV_HEADER: &str = "time,target,unit,point,table,address,reference,type,value,error";
 
@@ -222,7 +225,8 @@ pub(crate) fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-fn csv_field(text: &str) -> String {
+/// A field of CSV, in quotes where it needs them.
+pub(crate) fn csv_field(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
@@ -241,4 +245,46 @@ pub(crate) fn colours() -> bool {
 /// The canonical text of a point and its reference, as messages show both.
 pub(crate) fn place(point: &Point) -> String {
     format!("{point} ({})", point.reference())
+}
+
+/// Lines of at most so many characters. A word that is longer, such as a path, is broken.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    let mut len = 0;
+    for word in text.split_whitespace() {
+        let letters = word.chars().count();
+        if len > 0 && len + 1 + letters > width {
+            lines.push(std::mem::take(&mut line));
+            len = 0;
+        }
+        if len > 0 {
+            line.push(' ');
+            len += 1;
+        }
+        for letter in word.chars() {
+            if len == width {
+                lines.push(std::mem::take(&mut line));
+                len = 0;
+            }
+            line.push(letter);
+            len += 1;
+        }
+    }
+    if !line.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_within_their_width() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("one two three", 8), ["one two", "three"]);
+        assert_eq!(wrapped("/a/long/path x", 5), ["/a/lo", "ng/pa", "th x"]);
+        assert_eq!(wrapped("  ", 5), [""; 0]);
+    }
 }

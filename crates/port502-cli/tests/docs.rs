@@ -1,7 +1,7 @@
 //! What README.md and `docs/` say of the commands is true.
 //!
-//! - Every `console` block is run, in a folder that has `docs/`, `sites/` and a capture `plant.pcap`, and what it prints is
-//!   compared with what stands there. `$ port502 serve` stays up for the rest of the file, on a port that the system chooses; its documented address
+//! - Every `console` block is run, in a folder that has `docs/`, `sites/`, a capture `plant.pcap` and a journal in `store`, and what it
+//!   prints is compared with what stands there. `$ port502 serve` stays up for the rest of the file, on a port that the system chooses; its documented address
 //!   stands for it in all that follows. In what is printed, a line `...` stands for any lines; times, durations,
 //!   clients' ports, serial numbers and fingerprints may differ.
 //! - A block that cannot run here (no such device, no end) is marked `console dry`: then the binary only takes the
@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use port502_capture::Timestamp;
 use port502_capture::synth::{self, Conversation};
+use port502_store::{Entry, Journal, Kind};
 
 /// A command in the documents must end by itself; far above what any of them needs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -211,6 +212,27 @@ fn prepare(folder: &Path) {
         .to_client(&[0, 3, 0, 0, 0, 3, 1, 0x84, 2])
         .finish();
     std::fs::write(folder.join("plant.pcap"), synth::pcap(talk.frames())).unwrap();
+    keep_a_journal(&folder.join("store"));
+}
+
+/// What a guard keeps of a client that writes too much, of one that is only noted, and of one that does not stop.
+fn keep_a_journal(folder: &Path) {
+    let entry = |seconds: i64, body| Entry {
+        time: port502_store::Timestamp::from_unix_nanos((1_795_000_000 + seconds) * 1_000_000_000),
+        kind: Kind::Verdict,
+        source: "intake",
+        body,
+    };
+    let mut journal = Journal::open(folder, port502_store::Options::default()).unwrap();
+    journal
+        .append(&[
+            entry(0, r#"{"time":"2026-11-18T11:06:40.000000Z","conduit":"intake","verdict":"refused","answer":"exception:1","direction":"to-server","client":"10.20.0.7","port":49152,"subject":"CN=panel-3,O=Northfield","role":"operator","fingerprint":"0707070707070707070707070707070707070707070707070707070707070707","transaction":9,"unit":3,"function":6,"name":"WriteSingleRegister","table":"holding","address":200,"count":1,"item":200,"values":[600],"rule":"operators write","tag":"intake.speed_sp","limits":"200 to 500","value":600,"reason":"limits","detail":"the value is outside its limits","technique":"T0836","technique_name":"Modify Parameter","pdu":"0600c80258"}"#),
+            entry(2, r#"{"time":"2026-11-18T11:06:42.000000Z","conduit":"intake","verdict":"alerted","direction":"to-server","client":"10.20.0.31","port":50211,"transaction":1,"unit":3,"function":3,"name":"ReadHoldingRegisters","table":"holding","address":0,"count":125,"item":20,"reason":"address","detail":"no rule allows the client this address","technique":"T0861","technique_name":"Point & Tag Identification","pdu":"030000007d"}"#),
+            entry(5, r#"{"time":"2026-11-18T11:06:45.000000Z","conduit":"intake","verdict":"refused","answer":"exception:1","direction":"to-server","client":"192.0.2.66","port":40001,"transaction":2,"unit":3,"function":16,"name":"WriteMultipleRegisters","table":"holding","address":100,"count":12,"item":100,"values":[0,0,0,0,0,0,0,0,0,0,0,0],"reason":"client","detail":"no rule allows this client anything","technique":"T0848","technique_name":"Rogue Master","pdu":"100064000c18000000000000000000000000000000000000000000000000"}"#),
+        ])
+        .unwrap();
+    let repeats = r#"{"time":"2026-11-18T11:07:45.000000Z","conduit":"intake","verdict":"repeats","client":"192.0.2.66","reason":"client","repeats":3349,"first":"2026-11-18T11:06:46.000000Z","last":"2026-11-18T11:07:44.000000Z"}"#;
+    journal.append(&[entry(65, repeats)]).unwrap();
 }
 
 struct Server {
@@ -446,6 +468,8 @@ fn takes(command: &str) -> Result<(), String> {
             if known { Ok(()) } else { Err(format!("xtask has no chore `{chore}`")) }
         }
         ["cargo", "install", "--locked", "--path", path] => exists(path),
+        // Reads the hash of one entry, as an auditor would: crates/port502-store/tests/journal/chain.rs does the same.
+        ["sqlite3", "-readonly", ..] => Ok(()),
         ["cargo", "add", "port502"] | ["cargo", "add", "tokio", ..] => Ok(()),
         _ => {
             Err("the test does not know how to check this command: see crates/port502-cli/tests/docs.rs"

@@ -11,6 +11,7 @@ pub(crate) mod gateway;
 pub(crate) mod guard;
 pub(crate) mod identify;
 pub(crate) mod import;
+pub(crate) mod journal;
 pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod poll;

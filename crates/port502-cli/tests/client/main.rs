@@ -16,6 +16,7 @@ mod identify;
 mod import;
 #[cfg(unix)]
 mod interrupt;
+mod journal;
 mod poll;
 mod read;
 mod serve;

@@ -14,10 +14,7 @@ use port502_survey::{
 use port502_wire::DEVICE_OBJECT_NAMES;
 
 use super::words::{self, words};
-use crate::output::{counted, no_controls};
-
-/// What fits on any terminal.
-const WIDTH: usize = 80;
+use crate::output::{WIDTH, counted, no_controls, wrapped};
 
 /// Addresses of clients that are shown of one listener; the others are counted.
 const CLIENTS_SHOWN_MAX: usize = 8;
@@ -42,35 +39,6 @@ fn paragraph(out: &mut impl Write, mark: &str, text: &str) -> io::Result<()> {
         writeln!(out, "{mark:indent$}{line}")?;
     }
     Ok(())
-}
-
-/// Lines of at most so many characters. A word that is longer, such as a path, is broken.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let (mut lines, mut line) = (Vec::new(), String::new());
-    let mut len = 0;
-    for word in text.split_whitespace() {
-        let letters = word.chars().count();
-        if len > 0 && len + 1 + letters > width {
-            lines.push(std::mem::take(&mut line));
-            len = 0;
-        }
-        if len > 0 {
-            line.push(' ');
-            len += 1;
-        }
-        for letter in word.chars() {
-            if len == width {
-                lines.push(std::mem::take(&mut line));
-                len = 0;
-            }
-            line.push(letter);
-            len += 1;
-        }
-    }
-    if !line.is_empty() {
-        lines.push(line);
-    }
-    lines
 }
 
 /// Everything.
@@ -394,18 +362,5 @@ pub(super) fn change(
             let name = finding.what.name();
             paragraph(out, &mark('-'), &format!("over: {}/{}: {name}", finding.port, finding.transport))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_within_their_width() {
-        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrapped("one two three", 8), ["one two", "three"]);
-        assert_eq!(wrapped("/a/long/path x", 5), ["/a/lo", "ng/pa", "th x"]);
-        assert_eq!(wrapped("  ", 5), [""; 0]);
     }
 }
