@@ -61,6 +61,12 @@ impl Time {
     pub const fn from_unix_nanos(nanos: u64) -> Self {
         Time(nanos)
     }
+
+    /// How many nanoseconds after 1970-01-01.
+    #[must_use]
+    pub const fn as_unix_nanos(self) -> u64 {
+        self.0
+    }
 }
 
 impl fmt::Display for Time {

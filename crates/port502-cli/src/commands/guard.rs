@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// stderr then.
     #[arg(long)]
     json: bool,
+    /// Keep these objects in a journal, whose entries nobody can change unnoticed: the folder of it, made if need be.
+    #[arg(long, value_name = "FOLDER")]
+    journal: Option<PathBuf>,
     /// Add these objects to the end of a file.
     #[arg(long, value_name = "FILE")]
     evidence: Option<PathBuf>,

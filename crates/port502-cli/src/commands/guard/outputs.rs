@@ -6,6 +6,7 @@ use std::sync::Arc;
 use port502_guard::output::{Lines, Server, StandardOutput};
 use port502_guard::record::{Format, Line, Origin, SinkEvent};
 use port502_guard::{Recorder, Sink};
+use port502_store::{Entry, Journal, Kind, Timestamp};
 
 use super::Args;
 use super::running::Running;
@@ -33,6 +34,48 @@ impl Sink for Told {
     }
 }
 
+/// The journal of a site.
+struct Journalled(Journal);
+
+impl Sink for Journalled {
+    fn name(&self) -> String {
+        format!("the journal {}", self.0.folder().display())
+    }
+
+    fn format(&self) -> Format {
+        Format::Json
+    }
+
+    fn keep(&mut self, lines: &[Line]) -> Result<(), String> {
+        let entry = |line: &'_ Line| (line.time.as_unix_nanos(), Arc::clone(&line.conduit));
+        let heads: Vec<(u64, Arc<str>)> = lines.iter().map(entry).collect();
+        let entries: Vec<Entry<'_>> = heads
+            .iter()
+            .zip(lines)
+            .map(|((nanos, source), line)| Entry {
+                time: Timestamp::from_unix_nanos(i64::try_from(*nanos).unwrap_or(i64::MAX)),
+                kind: Kind::Verdict,
+                source,
+                body: &line.text,
+            })
+            .collect();
+        self.0.append(&entries).map_err(|error| error.to_string())
+    }
+}
+
+/// A file that has reached the most that a process may write is an error to be told, and no end of the process.
+#[cfg(target_os = "linux")]
+fn outlive_file_size_limits() {
+    use tokio::signal::unix::{SignalKind, signal};
+    /// SIGXFSZ, on all that Linux runs on but MIPS and PA-RISC.
+    const XFSZ: i32 = 25;
+    // Where it cannot be had, such a limit ends the guard, as the system means it.
+    let _ = signal(SignalKind::from_raw(XFSZ));
+}
+
+#[cfg(not(target_os = "linux"))]
+fn outlive_file_size_limits() {}
+
 /// Starts all outputs that were asked for.
 pub(super) fn start(args: &Args, log: &Arc<Log>) -> Result<Arc<Recorder>, Failure> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
@@ -47,6 +90,13 @@ pub(super) fn start(args: &Args, log: &Arc<Log>) -> Result<Arc<Recorder>, Failur
         })?;
         sinks.push(Box::new(lines));
     }
+    if let Some(folder) = &args.journal {
+        let options = port502_store::Options { holder: "port502 guard".to_owned(), ..Default::default() };
+        let journal = Journal::open(folder, options)
+            .map_err(|error| Failure::other(format!("cannot start: {error}")))?;
+        sinks.push(Box::new(Journalled(journal)));
+    }
+    outlive_file_size_limits();
     for (address, format) in [(&args.syslog, Format::Syslog), (&args.cef, Format::Cef)] {
         if let Some(address) = address {
             sinks.push(Box::new(Server::new(address.clone(), format)));

@@ -1,0 +1,170 @@
+//! Arguments, evidence, and site files that are read again.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+
+use crate::site::{device, free_port, signal, site};
+use crate::support::{Folder, Running};
+
+#[test]
+fn what_is_wrong_is_said_before_anything_listens() {
+    let folder = Folder::new();
+    let run = |line: &str| folder.run(&format!("port502 guard {line}"));
+    let missing = run("nowhere.toml");
+    assert!(missing.code == 1 && missing.err.contains("nowhere.toml"), "{missing:?}");
+
+    folder.write("none.toml", "[site]\nname = \"x\"\n[device.a]\nconnect = \"tcp://127.0.0.1:1\"\n");
+    let none = run("none.toml");
+    assert_eq!(none.code, 2);
+    assert!(none.err.contains("none.toml: there is no [guard.NAME] section, which says"), "{none:?}");
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("tcp://{}", taken.local_addr().unwrap());
+    folder.write("site.toml", &site("tcp://127.0.0.1:1", &listen, ""));
+    let busy = run("site.toml");
+    assert_eq!(busy.code, 1);
+    assert!(busy.err.contains("another program listens there"), "{busy:?}");
+    let unknown = run("site.toml --only pmup");
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.err.contains("pmup is not a conduit; did you mean pump?"), "{unknown:?}");
+
+    folder.write("site.toml", &site("tcp://127.0.0.1:1", "tcp://127.0.0.1:1502", "mode = \"allert\""));
+    let wrong = run("site.toml");
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("site.toml:") && wrong.err.contains("allert"), "{wrong:?}");
+    let address = run("site.toml --syslog 10.0.0.1");
+    assert!(address.code == 2 && address.err.contains("write udp://HOST[:514]"), "{address:?}");
+}
+
+#[test]
+fn one_line_of_json_for_each_refusal_and_a_journal_of_them() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    folder.write("site.toml", &site(&target, &format!("tcp://127.0.0.1:{port}"), ""));
+    let arguments = [
+        "guard",
+        "site.toml",
+        "--json",
+        "--evidence",
+        "evidence.jsonl",
+        "--journal",
+        "kept",
+        "--metrics",
+        "127.0.0.1:0",
+    ];
+    let mut guard = Running::start(folder.command("port502", &arguments));
+    guard.says("listening on");
+    let metrics = guard.says("metrics on http://");
+    let at = format!("127.0.0.1:{port} --unit 3");
+    assert_eq!(folder.run(&format!("port502 write {at} h:200=42")).code, 0);
+    let refused = folder.run(&format!("port502 write {at} h:200=501"));
+    assert_eq!(refused.code, 5, "{refused:?}");
+    let object: serde_json::Value = serde_json::from_str(&guard.says("{")).unwrap();
+    assert_eq!((&object["reason"], &object["values"]), (&"limits".into(), &serde_json::json!([501])));
+    assert_eq!((&object["conduit"], &object["client"]), (&"pump".into(), &"127.0.0.1".into()));
+    // The poller does not notice.
+    let read = folder.must(&format!("port502 read {at} h:200"));
+    assert!(read.contains("42"), "{read}");
+
+    let address = metrics.split("http://").nth(1).unwrap().trim_end_matches("/metrics");
+    let mut scrape = TcpStream::connect(address).unwrap();
+    scrape.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut page = String::new();
+    scrape.read_to_string(&mut page).unwrap();
+    for line in [
+        "port502_guard_refused_total{conduit=\"pump\"} 1",
+        "port502_guard_objections_total{conduit=\"pump\",reason=\"limits\"} 1",
+        "port502_guard_output_failing{output=\"the journal kept\"} 0",
+    ] {
+        assert!(page.contains(line), "{line}\n{page}");
+    }
+
+    signal(&guard, Signal::TERM);
+    guard.says("pump: ");
+    assert!(guard.child.wait().unwrap().success());
+    let line = folder.read("evidence.jsonl");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), object);
+    let kept = folder.must("port502 journal kept");
+    assert!(kept.contains("limits") && kept.contains("= 501"), "{kept}");
+    assert!(folder.must("port502 journal kept --verify").contains("whole, 1 entry"), "{kept}");
+}
+
+#[test]
+fn syslog_and_cef_reach_their_servers() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let (port, syslog) = (free_port(), std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+    let cef = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    folder.write("site.toml", &site(&target, &format!("tcp://127.0.0.1:{port}"), ""));
+    let urls = [&syslog, &cef].map(|socket| format!("udp://{}", socket.local_addr().unwrap()));
+    let arguments = ["guard", "site.toml", "--syslog", &urls[0], "--cef", &urls[1]];
+    let guard = Running::start(folder.command("port502", &arguments));
+    guard.says("listening on");
+    assert_eq!(folder.run(&format!("port502 read 127.0.0.1:{port} --unit 9 h:0")).code, 5);
+    let receive = |socket: &std::net::UdpSocket| {
+        let mut room = [0; 8192];
+        let count = socket.recv(&mut room).unwrap();
+        String::from_utf8_lossy(&room[..count]).into_owned()
+    };
+    let line = receive(&syslog);
+    assert!(line.starts_with("<84>1 20") && line.contains(" reason=\"unit\" "), "{line}");
+    let line = receive(&cef);
+    assert!(line.contains(" cef - CEF:0|port502|guard|") && line.contains(" reason=unit "), "{line}");
+    // For people, too.
+    assert!(guard.says("no rule allows the client anything of this unit").contains("pump: refused"));
+}
+
+#[test]
+fn a_site_is_read_again_without_losing_a_client() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    let listen = format!("tcp://127.0.0.1:{port}");
+    folder.write("site.toml", &site(&target, &listen, ""));
+    let guard = Running::start(folder.command("port502", &["guard", "site.toml"]));
+    guard.says("listening on");
+    let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut ask = |pdu: &[u8]| {
+        let frame = [&[0, 7, 0, 0, 0, u8::try_from(pdu.len() + 1).unwrap(), 3], pdu].concat();
+        client.write_all(&frame).unwrap();
+        let mut header = [0; 7];
+        client.read_exact(&mut header).unwrap();
+        let mut answer = vec![0; usize::from(header[5]) - 1];
+        client.read_exact(&mut answer).unwrap();
+        answer
+    };
+    let write = [6, 0, 200, 1, 0xF4];
+    assert_eq!(ask(&write), write);
+    folder.write("site.toml", &site(&target, &listen, "").replace("max = 500 }", "max = 400 }"));
+    signal(&guard, Signal::HUP);
+    guard.says("the site was read again");
+    assert_eq!(ask(&write), [0x86, 1]);
+    // A file that is wrong is refused as a whole, and all of it is told.
+    folder.write("site.toml", &site(&target, &listen, "mode = \"alrt\"\nconections = 3"));
+    signal(&guard, Signal::HUP);
+    guard.says("that is wrong; everything stays as it was");
+    assert_eq!(ask(&write), [0x86, 1]);
+    assert_eq!(ask(&[6, 0, 200, 1, 0x90]), [6, 0, 200, 1, 0x90]);
+    // A second place, and the first one no more: its clients are let go when they have their answers.
+    let other = free_port();
+    folder.write("site.toml", &site(&target, &format!("tcp://127.0.0.1:{other}"), ""));
+    signal(&guard, Signal::HUP);
+    guard.says(&format!("listening on tcp://127.0.0.1:{port} no more"));
+    assert_eq!(folder.run(&format!("port502 write 127.0.0.1:{other} --unit 3 h:200=500")).code, 0);
+    assert_eq!(folder.run(&format!("port502 read 127.0.0.1:{port} --unit 3 h:200")).code, 3);
+}
+
+#[test]
+fn alert_lets_pass_and_says_so() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    folder.write("site.toml", &site(&target, &format!("tcp://127.0.0.1:{port}"), ""));
+    let guard = Running::start(folder.command("port502", &["guard", "site.toml", "--alert"]));
+    guard.says("listening on");
+    assert_eq!(folder.run(&format!("port502 write 127.0.0.1:{port} --unit 7 h:0=1")).code, 0);
+    guard.says("pump: alerted 127.0.0.1");
+}

@@ -1,0 +1,1 @@
+//! Hosts in networks of their own, with the guard between them.
