@@ -32,11 +32,14 @@ pub(crate) struct Args {
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// An address of the machine that the guard runs on; once for each.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     guard_address: Vec<IpAddr>,
     /// The address of a host that the site has by name; once for each.
     #[arg(long, value_name = "NAME=ADDRESS", value_parser = host)]
     host: Vec<(String, IpAddr)>,
+    /// What the table or module is called, behind `port502_`; otherwise after the site (nftables, zeek).
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
     /// There is no guard: watch what clients say to the devices themselves (suricata, zeek).
     #[arg(long)]
     without_guard: bool,
@@ -58,16 +61,25 @@ enum To {
     Zeek,
 }
 
+/// An address that one machine can have.
+fn address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text.trim().parse().map_err(|_| format!("{text} is not an address"))?;
+    if address.is_unspecified() || address.is_multicast() {
+        return Err(format!("{address} is no address that a machine has"));
+    }
+    Ok(address)
+}
+
 fn host(text: &str) -> Result<(String, IpAddr), String> {
     let (name, address) = text.split_once('=').ok_or("want NAME=ADDRESS, as plc-7=10.20.1.21")?;
-    let address = address.trim().parse().map_err(|_| format!("{address} is not an address"))?;
-    Ok((name.trim().to_owned(), address))
+    Ok((name.trim().to_owned(), self::address(address)?))
 }
 
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     for (option, is_given, takers) in [
         ("--guard-address", !args.guard_address.is_empty(), &[To::Nftables, To::Suricata, To::Zeek][..]),
         ("--host", !args.host.is_empty(), &[To::Nftables, To::Suricata, To::Zeek]),
+        ("--name", args.name.is_some(), &[To::Nftables, To::Zeek]),
         ("--without-guard", args.without_guard, &[To::Nftables, To::Suricata, To::Zeek]),
         ("--drop", args.drop, &[To::Suricata]),
     ] {
@@ -95,6 +107,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         let options = Options {
             guard: args.guard_address,
             hosts: args.host,
+            name: args.name,
             without_guard: args.without_guard,
             drop: args.drop,
         };

@@ -53,8 +53,17 @@ fn what_cannot_be_exported_says_what_to_do() {
     fails(&guarded(""), &contradiction, "contradict each other");
     fails(&guarded(""), &["--to", "csv", "--drop"], "--drop means nothing for this format");
     fails(&guarded(""), &["--to", "zeek", "--drop"], "--drop means nothing for this format");
-    let ran = export(&folder("errors"), &guarded(""), &["--to", "zeek", "--host", "plc"]);
-    assert!(ran.code == 2 && ran.err.contains("want NAME=ADDRESS"), "{ran:#?}");
+    for (option, value, says) in [
+        ("--host", "plc", "want NAME=ADDRESS"),
+        ("--host", "plc=x", "x is not an address"),
+        ("--guard-address", "0.0.0.0", "no address that a machine has"),
+        ("--guard-address", "gate", "gate is not an address"),
+    ] {
+        let ran = export(&folder("errors"), &guarded(""), &["--to", "zeek", option, value]);
+        assert!(ran.code == 2 && ran.err.contains(says), "{ran:#?}");
+    }
+    let named = exported(&folder("errors"), &guarded(""), &["--to", "zeek", "--name", "North 2"]);
+    assert!(named.contains("module Port502_north_2;"), "{named}");
 }
 
 #[test]

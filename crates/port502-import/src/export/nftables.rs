@@ -18,7 +18,7 @@ use port502_inspect::policy::{Mode, Policy, Rate};
 use port502_site::compile::show;
 use port502_site::site::Site;
 
-use super::ways::{self, Behind, Door, ExportError, Exported, Options, Way, identifier, numbered, one_line};
+use super::ways::{self, Behind, Door, ExportError, Exported, Options, Way, numbered, one_line};
 
 /// Clients whose connections are counted apart; those beyond are let in uncounted.
 pub const COUNTED_MAX: usize = 65_535;
@@ -45,7 +45,7 @@ pub fn nftables(site: &Site, policy: &Policy, options: &Options) -> Result<Expor
         }
     }
     let left_out = left_out(&ways);
-    let table = format!("port502_{}", identifier(site.name()));
+    let table = format!("port502_{}", ways::module(site, options));
     let mut text = String::new();
     header(&mut text, site, &table, &left_out);
     let mut out = Out(&mut text);

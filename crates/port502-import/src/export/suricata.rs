@@ -27,8 +27,7 @@ use port502_wire::value::Value;
 use port502_wire::{FunctionCode, Table};
 
 use super::ways::{
-    self, Addresses, Behind, Can, Class, Door, ExportError, Exported, Options, Way, identifier, numbered,
-    one_line,
+    self, Addresses, Behind, Can, Class, Door, ExportError, Exported, Options, Way, numbered, one_line,
 };
 
 /// The ids of rules: a part of those that are kept for one's own rules. Which of them a rule has follows from what it is
@@ -635,5 +634,5 @@ fn count(ranges: &Addresses) -> usize {
 fn plain(text: &str) -> String {
     let words = |c: char| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '_' };
     let plain: String = text.chars().map(words).collect();
-    if plain.is_empty() { identifier(text) } else { plain }
+    if plain.is_empty() { "unnamed".to_owned() } else { plain }
 }

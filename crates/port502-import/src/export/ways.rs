@@ -26,6 +26,9 @@ pub struct Options {
     pub guard: Vec<IpAddr>,
     /// The addresses of hosts that the site has by name.
     pub hosts: Vec<(String, IpAddr)>,
+    /// What the table or module is called, behind `port502_`; otherwise after the site. Two sites whose names differ in
+    /// blanks and signs only need it where both are loaded.
+    pub name: Option<String>,
     /// There is no guard: what clients say to the devices themselves is watched. Not for packet filters.
     pub without_guard: bool,
     /// What a conduit that enforces refuses is dropped, not only told. Where the tool can do that.
@@ -65,15 +68,6 @@ pub enum ExportError {
         /// Its address.
         address: IpAddr,
     },
-    /// Two things would be called the same there.
-    Collision {
-        /// The one.
-        first: String,
-        /// The other.
-        second: String,
-        /// What both would be.
-        name: String,
-    },
     /// Without the guard there is nothing on the network that speaks Modbus/TCP.
     NotThere {
         /// The conduit.
@@ -108,9 +102,6 @@ impl fmt::Display for ExportError {
                  name the guard's {} address too",
                 if address.is_ipv4() { "IPv4" } else { "IPv6" }
             ),
-            ExportError::Collision { first, second, name } => {
-                write!(f, "{first} and {second} would both be called {name}; rename one of them")
-            }
             ExportError::NotThere { conduit, target } => write!(
                 f,
                 "guard {conduit}: without the guard, what leads to {target} is no Modbus/TCP that can be looked into; \
@@ -668,8 +659,13 @@ pub(super) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || c == '"' || c == '\\' { ' ' } else { c }).collect()
 }
 
+/// What the site's own part is called there.
+pub(super) fn module(site: &Site, options: &Options) -> String {
+    identifier(options.name.as_deref().unwrap_or(site.name()))
+}
+
 /// A name of letters, digits and `_`, as every tool takes them; the name of a site becomes a part of it.
-pub(super) fn identifier(text: &str) -> String {
+fn identifier(text: &str) -> String {
     /// What nftables takes is longer; a name that long helps nobody.
     const LENGTH: usize = 48;
     let mut name = String::new();

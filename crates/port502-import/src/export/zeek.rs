@@ -15,7 +15,7 @@ use port502_site::site::Site;
 use port502_wire::value::ValueType;
 use port502_wire::{FunctionCode, Table};
 
-use super::ways::{self, Behind, Can, ExportError, Exported, Options, Way, identifier, numbered, one_line};
+use super::ways::{self, Behind, Can, ExportError, Exported, Options, Way, numbered, one_line};
 
 /// What is the same for every site.
 const SCRIPT: &str = include_str!("policy.zeek");
@@ -77,7 +77,7 @@ pub fn zeek(site: &Site, policy: &Policy, options: &Options) -> Result<Exported,
     let _ = writeln!(
         text,
         "\n@load base/frameworks/notice\n@load base/protocols/modbus\n\nmodule Port502_{};\n\nexport {{\n{SCRIPT}",
-        identifier(site.name())
+        ways::module(site, options)
     );
     data(&mut text, policy, &ways, options);
     Ok(Exported { text, left_out })

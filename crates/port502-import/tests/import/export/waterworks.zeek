@@ -314,9 +314,9 @@ event modbus_message(c: connection, headers: ModbusHeaders, is_orig: bool)
 				}
 			else if ( |rule$places| == 0 )
 				{
-				if ( rule$allow )
-					return;
-				break;
+				if ( ! rule$allow )
+					tell(c, Function, conduit, fmt("asks unit %d for function %d, which rule \"%s\" denies", headers$uid, fc, rule$name));
+				return;
 				}
 			}
 		}
