@@ -79,6 +79,8 @@ pub struct Client {
     pub rates: Rates,
     /// What for; by unit, function and sub-function.
     pub uses: Vec<Use>,
+    /// The same in numbers that are quick to search, one for each of `uses`.
+    keys: Vec<u64>,
 }
 
 /// One function that a client asks a unit for.
@@ -187,9 +189,8 @@ impl Learner {
         let Some(client) = self.clients.get_mut(at) else { return };
         client.rates.count(second, minute);
         let operation = operation(request);
-        let key = (unit, operation);
-        let place = client.uses.binary_search_by_key(&key, |one| (one.unit, one.operation));
-        let place = match place {
+        let key = key(unit, operation);
+        let place = match client.keys.binary_search(&key) {
             Ok(place) => place,
             Err(_) if self.uses >= USES_MAX || client.uses.len() >= USES_OF_CLIENT_MAX => {
                 self.unlearned.of_uses = self.unlearned.of_uses.saturating_add(1);
@@ -197,6 +198,7 @@ impl Learner {
             }
             Err(place) => {
                 self.uses += 1;
+                client.keys.insert(place, key);
                 client.uses.insert(place, Use::new(unit, operation, now));
                 place
             }
@@ -230,8 +232,10 @@ impl Learner {
             Err(_) if self.clients.len() >= CLIENTS_MAX => None,
             Err(at) => {
                 let (address, identity) = (peer.address.to_canonical(), peer.identity.clone());
-                self.clients
-                    .insert(at, Client { address, identity, rates: Rates::default(), uses: Vec::new() });
+                self.clients.insert(
+                    at,
+                    Client { address, identity, rates: Rates::default(), uses: Vec::new(), keys: Vec::new() },
+                );
                 Some(at)
             }
         }
@@ -368,6 +372,13 @@ fn operation(request: &Request<'_>) -> Operation {
         _ => None,
     };
     Operation { function: request.function(), sub }
+}
+
+/// A number in the order of unit, function and sub-function; none comes before 0.
+#[inline]
+fn key(unit: UnitId, operation: Operation) -> u64 {
+    let sub = operation.sub.map_or(0, |sub| u64::from(sub) + 1);
+    u64::from(unit.0) << 32 | u64::from(operation.function.0) << 24 | sub
 }
 
 /// What is never proposed as a rule, however often it was seen: what stops, restarts or programs a device, and what nobody
