@@ -366,6 +366,16 @@ fn without_a_guard_the_devices_are_watched() {
         drops.lines().any(|line| line.starts_with("drop modbus")) && !drops.contains("\nalert "),
         "{drops}"
     );
+    // What a rule of the site only records is not dropped.
+    let records = site.replace(
+        "{ from = \"operations\", do = \"derived\" }]",
+        "{ from = \"operations\", do = \"derived\" }]\ndeny = [{ name = \"no restart\", functions = [\"8/1\"], mode = \"alert\" }]",
+    );
+    let drops = exported(&folder, &records, &["--to", "suricata", "--drop"]);
+    assert!(drops.contains("its own mode: what it objects to is told, and not dropped\n"), "{drops}");
+    for line in drops.lines().filter(|line| line.contains("reason denied")) {
+        assert!(line.starts_with("alert modbus") && line.contains("rule no_restart"), "{line}");
+    }
     // The same rule has the same id, whatever else there is.
     let sids = |text: &str| -> BTreeMap<String, String> {
         text.lines()

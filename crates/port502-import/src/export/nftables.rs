@@ -256,7 +256,7 @@ fn entrance(out: &mut Out<'_>, policy: &Policy, way: &Way<'_>, door: &Door) {
             continue;
         }
         if let Some(denied) = list(&ways::shut_out(way.conduit)) {
-            out.line(2, &format!("{here} {denied} {refuse}"));
+            out.line(2, &format!("{here} {denied} counter drop"));
         }
         if let Some(admitted) = ways::admitted(policy, way.conduit, door)
             && let Some(admitted) = list(&admitted)

@@ -515,12 +515,17 @@ impl Writer<'_> {
         let about = format!("{}/{name}/{from}/{to}/{}/{}", rules.site, told.reason.word(), when);
         let sid = sid(&rules.sids, &about);
         rules.sids.insert(sid);
+        // A rule of the site that only records what it objects to does not drop it here either.
+        let own_mode = |rule: &policy::Rule| rule.mode.is_some_and(|mode| mode != self.way.conduit.mode);
+        let named = |rule: &&policy::Rule| told.rule == Some(rule.name.as_str());
+        let records = self.way.conduit.rules.iter().filter(named).any(own_mode);
+        let action = if records { "alert" } else { self.action };
         let rule = told.rule.map(|rule| format!(", rule {}", plain(rule))).unwrap_or_default();
         let _ = writeln!(
             rules.text,
             "{} {protocol} {from} any -> {to} (msg:\"port502 {name} {}: {}\"; {when} metadata:conduit {name}, reason {}{rule}, \
              mitre_technique_id {}; sid:{sid}; rev:1;)",
-            self.action,
+            action,
             told.reason.word(),
             one_line(&told.what).replace(';', " "),
             told.reason.word(),

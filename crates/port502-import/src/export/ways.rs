@@ -11,7 +11,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
-use port502_inspect::policy::{self, Effect, Functions, Operation, Places, Policy, Writable};
+use port502_inspect::policy::{self, Effect, Functions, Mode, Operation, Places, Policy, Writable};
 use port502_inspect::{Network, policy::Envelope};
 use port502_session::Target;
 use port502_session::target::{Carrier, Framing};
@@ -330,10 +330,11 @@ pub(super) fn admitted(policy: &Policy, conduit: &policy::Conduit, door: &Door) 
     Some(networks.iter().filter(|network| !inner(network)).copied().collect())
 }
 
-/// The networks of which a rule denies everything.
+/// The networks of which a rule denies everything, and that is enforced.
 pub(super) fn shut_out(conduit: &policy::Conduit) -> Vec<Network> {
     let all = |rule: &&policy::Rule| {
         rule.effect == Effect::Deny
+            && rule.mode.unwrap_or(conduit.mode) == Mode::Enforce
             && rule.functions == Functions::Any
             && rule.places == Places::Any
             && rule.values.is_none()
@@ -573,6 +574,9 @@ pub(super) fn left_out(policy: &Policy, way: &Way<'_>, can: Can) -> Vec<String> 
         }
         if rule.requests.is_some() {
             push("its rate");
+        }
+        if rule.mode.is_some_and(|mode| mode != conduit.mode) {
+            push("its own mode: what it objects to is told, and not dropped");
         }
         if rule.effect == Effect::Deny && rule.during.is_empty() && is_conditional(rule) {
             push("what it denies, which depends on values");

@@ -135,6 +135,8 @@ fn a_day_at_the_water_works_becomes_rules() {
         "PORT502_GOLDEN=write renews it; review it like code"
     );
     law(&a_day(), &unguarded(), &text, &[1, 2, 5, 6]);
+    let shown = path.with_file_name("../../../../docs/learn.md");
+    assert!(std::fs::read_to_string(shown).unwrap().contains(&text), "docs/learn.md shows something else");
 }
 
 /// What was seen passes but for what is only a comment, and strangers may do nothing.
