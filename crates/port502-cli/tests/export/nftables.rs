@@ -163,3 +163,54 @@ fn connections_are_held_to_the_rate_of_requests() {
     assert_eq!(passed, [true, true, true, false, false, false]);
     assert!(reads(&plant.office, "office", "192.168.7.9", "192.168.7.5"), "another client's own");
 }
+
+#[test]
+fn a_conduit_that_only_records_keeps_nobody_out() {
+    let Some(plant) = Plant::new() else { return };
+    let folder = folder("alert");
+    let rules = folder.join("rules.nft");
+    let site = format!("{SITE}mode = \"alert\"\n")
+        .replace("connections_per_client = 2", "deny = [{ from = \"192.168.7.10\", mode = \"enforce\" }]");
+    exported(&folder, &site, &["--to", "nftables", "--guard-address", "10.20.1.5", "-o", "rules.nft"]);
+    plant.load(&plant.guard, &rules);
+    assert!(reads(&plant.control, "control", "10.20.0.200", "10.20.0.5"), "told, and let in");
+    assert!(
+        !reads(&plant.office, "office", "192.168.7.10", "192.168.7.5"),
+        "a rule that is enforced all the same"
+    );
+    assert!(!reads(&plant.control, "control", "10.20.0.9", "10.20.1.21"), "nobody goes round");
+}
+
+/// The sites that are shipped, and one of IPv6 alone: nft takes what is written, and all of it is there afterwards.
+#[test]
+fn every_site_is_a_table_that_loads() {
+    if !is_root() {
+        return;
+    }
+    let Some(plant) = Plant::new() else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sites");
+    let mut sites: Vec<String> = std::fs::read_dir(root)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    assert!(sites.len() >= 6);
+    sites.push(
+        SITE.replace("tcp://10.20.1.21", "tcp://[fd00::21]").replace("10.20.0.0/25", "fd00:20::/64")
+            + "requests = \"90/min\"\nconnections = 9\n",
+    );
+    for site in sites {
+        let folder = folder("sites");
+        let guards = ["--guard-address", "10.20.1.5", "--guard-address", "fd00::5"];
+        let rules = folder.join("rules.nft");
+        let text =
+            exported(&folder, &site, &[&["--to", "nftables", "-o", "rules.nft"], &guards[..]].concat());
+        plant.load(&plant.office, &rules);
+        let table = text.lines().find_map(|line| line.strip_prefix("delete table inet ")).unwrap();
+        let listed = plant.office.sh(&format!("nft list table inet {table}"));
+        let count = |text: &str, what: &str| text.lines().filter(|line| line.trim().ends_with(what)).count();
+        for what in ["accept", "drop", "return", "reject with tcp reset"] {
+            assert_eq!(count(&listed, what), count(&text, what), "{what}\n{text}\n{listed}");
+        }
+        plant.office.sh(&format!("nft delete table inet {table}"));
+    }
+}
