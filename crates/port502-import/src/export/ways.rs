@@ -686,3 +686,165 @@ fn identifier(text: &str) -> String {
     let name = name.trim_end_matches('_');
     if name.is_empty() { "site".to_owned() } else { name.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use port502_inspect::policy::{
+        Client, Clients, Decision, Limits, Mode, Places, Range, Refusal, Rule, Zone,
+    };
+    use port502_wire::{Request, Span, UnitId};
+    use proptest::prelude::*;
+
+    const NETWORKS: [&str; 9] = [
+        "0.0.0.0/0",
+        "10.0.0.0/8",
+        "10.0.0.0/24",
+        "10.0.0.0/25",
+        "10.0.0.7",
+        "10.0.1.0/24",
+        "10.0.1.9",
+        "fd00::/8",
+        "fd00::7",
+    ];
+    const ADDRESSES: [&str; 9] = [
+        "10.0.0.7",
+        "10.0.0.8",
+        "10.0.0.200",
+        "10.0.1.9",
+        "10.0.1.10",
+        "10.9.9.9",
+        "192.168.0.1",
+        "fd00::7",
+        "fd00::8",
+    ];
+    const ROLES: [&str; 3] = ["operator", "engineer", "viewer"];
+
+    fn network(at: usize) -> Network {
+        NETWORKS[at].parse().unwrap()
+    }
+
+    /// Denials first, as a site has them.
+    fn any_conduit() -> impl Strategy<Value = policy::Conduit> {
+        let range = (0..12_u16, 0..4_u16).prop_map(|(first, more)| Range {
+            table: Table::HoldingRegisters,
+            first,
+            last: first + more,
+        });
+        let places = prop_oneof![
+            3 => prop::collection::vec(range, 1..4).prop_map(Places::Of),
+            1 => Just(Places::Any),
+        ];
+        let clients =
+            (prop::collection::vec(0..NETWORKS.len(), 0..3), prop::option::weighted(0.3, 0..ROLES.len()));
+        let rule = (clients, places, 1..3_u8, prop::bool::weighted(0.2)).prop_map(
+            |((networks, role), places, unit, deny)| {
+                let functions = [3, 17].map(|code| Operation { function: FunctionCode(code), sub: None });
+                Rule {
+                    name: "r".to_owned(),
+                    effect: if deny { Effect::Deny } else { Effect::Allow },
+                    clients: Clients {
+                        networks: networks.into_iter().map(network).collect(),
+                        roles: role.map(|role| ROLES[role].to_owned()).into_iter().collect(),
+                        ..Clients::default()
+                    },
+                    units: vec![(unit, unit)],
+                    functions: Functions::Of(functions.to_vec()),
+                    places,
+                    values: None,
+                    during: Vec::new(),
+                    requests: None,
+                    mode: None,
+                    refusal: None,
+                }
+            },
+        );
+        prop::collection::vec(rule, 0..8).prop_map(|mut rules| {
+            rules.sort_by_key(|rule| rule.effect == Effect::Allow);
+            policy::Conduit {
+                name: "c".to_owned(),
+                mode: Mode::Enforce,
+                refusal: Refusal::default(),
+                limits: Limits::default(),
+                devices: vec![("a".to_owned(), UnitId(1)), ("b".to_owned(), UnitId(2))],
+                rules,
+            }
+        })
+    }
+
+    fn policy(conduit: policy::Conduit) -> Policy {
+        let zone = |name: &str, at: usize, role: &str| Zone {
+            name: name.to_owned(),
+            networks: vec![network(at)],
+            roles: vec![role.to_owned()],
+        };
+        // Zones do not overlap, but rules may be for parts of them.
+        let zones =
+            vec![zone("control", 2, "operator"), zone("office", 5, "viewer"), zone("six", 7, "engineer")];
+        Policy { zones, conduits: vec![conduit] }
+    }
+
+    fn holds(class: &Class, address: IpAddr) -> bool {
+        (class.networks.is_empty() || class.networks.iter().any(|network| network.contains(address)))
+            && !class.except.iter().any(|network| network.contains(address))
+    }
+
+    proptest! {
+        /// Everybody is in one class, and what is allowed to it is what is allowed to each of its clients.
+        #[test]
+        fn classes_are_judged_as_their_clients(conduit in any_conduit()) {
+            let policy = policy(conduit);
+            let conduit = &policy.conduits[0];
+            let classes = classes(&policy, conduit);
+            let door = Door { address: None, port: 502, tls: false, certificates: false, shown: String::new() };
+            let admitted = admitted(&policy, conduit, &door);
+            for address in ADDRESSES.map(|address| address.parse::<IpAddr>().unwrap()) {
+                let own: Vec<&Class> = classes.iter().filter(|class| holds(class, address)).collect();
+                prop_assert_eq!(own.len(), 1, "{} {:?}", address, &classes);
+                let roles: Vec<&str> = policy.roles_of(address).collect();
+                let client = Client { address, subject: None, roles: &roles };
+                let mut any = false;
+                for unit in [1, 2] {
+                    let judged = |request: &Request<'_>| {
+                        matches!(conduit.judge(client, UnitId(unit), request), Decision::Allowed { .. })
+                    };
+                    let side = (Table::HoldingRegisters, false);
+                    let open = allowed(conduit, &own[0].rules, unit, FunctionCode(3), side);
+                    for at in (0..20).chain([65_535]) {
+                        let read = Request::ReadHoldingRegisters { span: Span::new(at, 1).unwrap() };
+                        let within = open.iter().any(|(first, last)| (*first..=*last).contains(&at));
+                        prop_assert_eq!(judged(&read), within, "{} unit {} at {}: {:?}", address, unit, at, &open);
+                        any |= within;
+                    }
+                    let plain = allowed_plain(conduit, &own[0].rules, unit, FunctionCode(17), None);
+                    prop_assert_eq!(judged(&Request::ReportServerId), plain, "{} unit {}", address, unit);
+                    any |= plain;
+                }
+                let lets = admitted.as_ref().is_none_or(|all| all.iter().any(|network| network.contains(address)));
+                prop_assert!(lets || !any, "{} is kept out and may do something", address);
+            }
+        }
+
+        #[test]
+        fn what_is_not_in_it_is_the_rest(ranges in prop::collection::vec((any::<u16>(), 0..400_u16), 0..6), at in any::<u16>()) {
+            let within = |ranges: &[(u16, u16)]| ranges.iter().any(|(first, last)| (*first..=*last).contains(&at));
+            let ranges: Addresses = ranges.into_iter().map(|(first, more)| (first, first.saturating_add(more))).collect();
+            let joined = joined(ranges.clone());
+            prop_assert_eq!(within(&ranges), within(&joined));
+            prop_assert_eq!(within(&joined), !within(&complement(&joined)));
+        }
+    }
+
+    #[test]
+    fn names_become_identifiers() {
+        for (name, want) in [
+            ("Northfield water works", "northfield_water_works"),
+            ("Süd 2 / B", "s_d_2_b"),
+            ("  ", "site"),
+            ("水", "site"),
+            (&"x".repeat(99), &"x".repeat(48)),
+        ] {
+            assert_eq!(identifier(name), want);
+        }
+    }
+}
