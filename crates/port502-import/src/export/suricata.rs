@@ -31,7 +31,7 @@ use super::ways::{
 };
 
 /// The ids of rules: a part of those that are kept for one's own rules. Which of them a rule has follows from what it is
-/// about, so that it stays the same when others come and go; see [`sid`].
+/// about, so that it stays the same when others come and go.
 pub const SIDS: RangeInclusive<u32> = 1_502_000..=1_999_999;
 
 /// Registers of one rule of the site whose values are looked at one by one; those of a longer list are not.
