@@ -1,6 +1,19 @@
-//! The other way: a site as a register map, for a spreadsheet or another tool.
+//! The other way: a site in the words of another tool.
 //!
-//! What [`csv`](crate::csv) reads of it makes the same map again.
+//! | function | for |
+//! |---|---|
+//! | [`csv`] | a register map, for a spreadsheet; what [`csv`](crate::csv) reads of it makes the same map again |
+//! | [`nftables()`] | a packet filter: devices are reached only through the guard |
+//! | [`suricata()`] | detection or prevention by rules |
+//! | [`zeek()`] | detection by a script |
+//!
+//! None of the last three can hold all that a site says. What is left out stands at the head of what they write, rule by
+//! rule, so that nothing is weaker in silence.
+
+mod nftables;
+mod suricata;
+mod ways;
+mod zeek;
 
 use std::fmt::Write as _;
 
@@ -8,6 +21,11 @@ use port502_site::Site;
 use port502_site::point;
 use port502_site::site::{Initial, Tag, WriteLimits};
 use port502_wire::value::{Order, ValueType};
+
+pub use nftables::{COUNTED_MAX, nftables};
+pub use suricata::{REGISTERS_MAX, SIDS, suricata};
+pub use ways::{ExportError, Exported, Options};
+pub use zeek::zeek;
 
 /// The columns, as they are written.
 pub const COLUMNS: [&str; 20] = [

@@ -8,6 +8,7 @@
 //! - [`conduit`][]: the inspection of one connection, which forwards what was parsed, fits and may pass;
 //! - [`verdict`][]: what judging comes to, with its reason;
 //! - [`evidence`][], [`suppress`][]: what is recorded of that, how it is written, and how a flood of it stays bounded.
+//! - [`learn`][]: what clients ask for, remembered in little, to make rules of.
 //!
 //! A site file is compiled into these (`port502-site`); a guard judges by the policy, and detection compares with the
 //! baseline. Neither needs a socket or a clock.
@@ -25,6 +26,7 @@ pub mod evidence;
 pub mod grants;
 mod hours;
 mod judge;
+pub mod learn;
 pub mod network;
 pub mod policy;
 mod rate;
@@ -37,6 +39,7 @@ pub use engine::{Engine, Peer};
 pub use grants::Grants;
 pub use hours::WeekMinute;
 pub use judge::Moment;
+pub use learn::Learner;
 pub use network::Network;
 pub use policy::Policy;
 pub use state::State;

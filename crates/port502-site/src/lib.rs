@@ -5,6 +5,7 @@
 //! - [`register_map`][]: a CSV file with all the points of a device;
 //! - [`rights`][]: a CSV file with what clients of each role may do;
 //! - [`profiles`][]: devices that are known already, and [`sunspec`][], those that say themselves what they are;
+//! - [`proposal`][]: a conduit of a site file, made of what a guard has seen;
 //! - [`read_plan`][] and [`write_plan`][]: the requests that read many points, and that write one.
 //!
 //! ```
@@ -27,6 +28,7 @@ mod excerpt;
 mod nearest;
 pub mod point;
 pub mod profiles;
+pub mod proposal;
 pub mod read_plan;
 pub mod register_map;
 pub mod rights;

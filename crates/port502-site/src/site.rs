@@ -72,7 +72,7 @@ macro_rules! ids {
         pub struct $name(u32);
 
         impl $name {
-            fn new(index: usize) -> Self {
+            pub(crate) fn new(index: usize) -> Self {
                 $name(u32::try_from(index).unwrap_or(u32::MAX))
             }
 

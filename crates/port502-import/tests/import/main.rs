@@ -11,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use port502_import::{Format, ImportError, Options, export, import};
+use port502_inspect::Policy;
 use port502_site::compile::compile;
 use port502_site::site::{Profiles, Site, SourceFile, render};
 
@@ -109,6 +110,27 @@ fn every_broken_input_says_what_is_wrong() {
             Err(error) => format!("{error}\n"),
         };
         golden(&input.with_extension("txt"), &got, &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What other tools get of the sites that are shipped.
+#[test]
+fn every_export_is_the_text_that_was_reviewed() {
+    type Export = fn(&Site, &Policy, &export::Options) -> Result<export::Exported, export::ExportError>;
+    let tools: [(&str, Export); 3] =
+        [("nft", export::nftables), ("rules", export::suricata), ("zeek", export::zeek)];
+    let options = export::Options { guard: vec![[10, 20, 1, 5].into()], ..export::Options::default() };
+    let mut wrong = Vec::new();
+    for name in ["waterworks", "heating"] {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sites").join(name).with_extension("toml");
+        let site = site(&fs::read_to_string(path).unwrap());
+        let policy = compile(&site).policy;
+        for (ending, export) in tools {
+            let exported = export(&site, &policy, &options).unwrap();
+            golden(&folder("export").join(name).with_extension(ending), &exported.text, &mut wrong);
+        }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -68,12 +68,12 @@ fn names(site: &Site, roles: &[RoleId]) -> Vec<String> {
 }
 
 /// What is read of each device.
-pub(super) struct Reads {
+pub(crate) struct Reads {
     by_device: Vec<Vec<Range>>,
 }
 
 impl Reads {
-    pub(super) fn new(site: &Site, plan: &PollPlan) -> Self {
+    pub(crate) fn new(site: &Site, plan: &PollPlan) -> Self {
         let mut by_device: Vec<Vec<Range>> = vec![Vec::new(); site.devices().len()];
         for request in plan.requests() {
             let range = Range { table: request.table, first: request.start, last: request.last() };
@@ -102,7 +102,7 @@ pub(super) fn place(point: &Point) -> Range {
     Range { table: point.table(), first: point.address(), last: point.last() }
 }
 
-fn compile(site: &Site, reads: &Reads, conduit: &site::Conduit) -> Conduit {
+pub(crate) fn compile(site: &Site, reads: &Reads, conduit: &site::Conduit) -> Conduit {
     let mut rules = Vec::new();
     for (effect, list) in [(Effect::Deny, &conduit.deny), (Effect::Allow, &conduit.allow)] {
         for rule in list {

@@ -7,4 +7,5 @@ mod example;
 mod keys;
 mod laws;
 mod profiles;
+mod proposal;
 mod sunspec;
