@@ -843,7 +843,7 @@ impl<'a> Parser<'a> {
             typed.and_then(|field| self.faults.word(field.as_item(), "a type in quotes, as \"f32\""));
         let at = self.faults.need(fields, "at")?;
         if let Value::Integer(number) = at.value() {
-            self.faults.tell(at.place(), Fault::BareNumber { number: *number });
+            self.faults.tell(at.place(), Fault::BareNumber { number });
             return None;
         }
         let at = self.faults.word(at.as_item(), "a point in quotes, as \"holding:100\"")?;
@@ -1082,9 +1082,9 @@ impl<'a> Parser<'a> {
         let value_type = envelope.value_type;
         match (item.value, value_type) {
             (Value::Text(text), ValueType::Text(_)) => Some(Initial::Text(text.to_string())),
-            (Value::Boolean(on), ValueType::Bool | ValueType::Bit(_)) => Some(Initial::Bool(*on)),
+            (Value::Boolean(on), ValueType::Bool | ValueType::Bit(_)) => Some(Initial::Bool(on)),
             (Value::Integer(bit @ (0 | 1)), ValueType::Bool | ValueType::Bit(_)) => {
-                Some(Initial::Bool(*bit == 1))
+                Some(Initial::Bool(bit == 1))
             }
             (Value::Integer(_) | Value::Float(_), _) if is_number(value_type) => {
                 let number = self.faults.item_number(item)?;
@@ -1336,8 +1336,8 @@ impl<'a> Parser<'a> {
     /// An integer, or a bit as one.
     fn state(&mut self, item: Item<'_>) -> Option<i64> {
         match item.value {
-            Value::Boolean(on) => Some(i64::from(*on)),
-            Value::Integer(integer) => Some(*integer),
+            Value::Boolean(on) => Some(i64::from(on)),
+            Value::Integer(integer) => Some(integer),
             _ => {
                 self.faults.kind(item, "an integer, true or false");
                 None
@@ -1556,7 +1556,7 @@ impl<'a> Parser<'a> {
     ) -> Option<Point> {
         let field = fields.find("readback")?;
         if let Value::Integer(number) = field.value() {
-            self.faults.tell(field.place(), Fault::BareNumber { number: *number });
+            self.faults.tell(field.place(), Fault::BareNumber { number });
             return None;
         }
         let word = self.faults.word(field.as_item(), "a point, or a tag of the same device")?;
