@@ -1105,20 +1105,19 @@ impl<'a> Parser<'a> {
 
     /// Tells a value that the tag cannot have.
     fn within(&mut self, key: &str, value: f64, place: Place, envelope: &Envelope) -> bool {
-        let key = key.to_owned();
         // A hair more than that: limits are written in decimals.
         let slip = envelope.scale.abs() * 1e-6;
         if let Some((low, high)) = envelope.holds
             && !(low - slip..=high + slip).contains(&value)
         {
-            let (value_type, limits) = (envelope.value_type, (low, high));
+            let (key, value_type, limits) = (key.to_owned(), envelope.value_type, (low, high));
             self.faults.tell(place, Fault::OutOfType { key, value, value_type, limits });
             return false;
         }
         if let Some(range) = envelope.range
             && !(range.0..=range.1).contains(&value)
         {
-            self.faults.tell(place, Fault::OutOfRange { key, value, range });
+            self.faults.tell(place, Fault::OutOfRange { key: key.to_owned(), value, range });
             return false;
         }
         true
