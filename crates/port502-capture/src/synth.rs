@@ -95,6 +95,11 @@ impl Conversation {
         Self::new(Pair::V6(*client.ip(), *server.ip()), client.port(), server.port())
     }
 
+    /// Between two endpoints of the same kind; `None` if they are of different kinds.
+    pub fn between(client: SocketAddr, server: SocketAddr) -> Option<Self> {
+        Some(Self::new(pair(client.ip(), server.ip())?, client.port(), server.port()))
+    }
+
     fn new(addresses: Pair, client: u16, server: u16) -> Self {
         Self {
             addresses,
@@ -184,6 +189,11 @@ impl Conversation {
     /// The frames so far.
     pub fn frames(&self) -> &[Frame] {
         &self.frames
+    }
+
+    /// The frames since the last time, which are forgotten: what goes on for long writes them as they come.
+    pub fn take_frames(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut self.frames)
     }
 
     /// The frames, to do what a network does to them.
@@ -359,6 +369,11 @@ impl<W: Write> PcapWriter<W> {
             self.sink.write_all(&field.to_le_bytes())?;
         }
         self.sink.write_all(bytes)
+    }
+
+    /// Hands on what a buffer below still holds.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
     }
 
     /// Gives back what is written to, flushed.

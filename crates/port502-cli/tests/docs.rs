@@ -389,9 +389,10 @@ fn plain(line: &str) -> String {
     // 0.42 ms, 31415/s: digits in front of a unit of time.
     let mut out: Vec<String> = Vec::new();
     for word in plain.split(' ') {
-        let unit = word.trim_end_matches([',', ';', ')']);
+        let unit = word.trim_end_matches([',', ';', ')', ']']);
         if ["ns", "us", "µs", "ms", "s"].contains(&unit)
-            && let Some(number) = out.last_mut().filter(|number| number.parse::<f64>().is_ok())
+            && let Some(number) =
+                out.last_mut().filter(|number| number.trim_start_matches('[').parse::<f64>().is_ok())
         {
             *number = "N".into();
         }
@@ -442,6 +443,7 @@ fn only_what_differs_from_run_to_run_is_passed_over() {
         "{\"time\":\"2027-01-01T00:00:00.000Z\",\"unit\":1}",
     );
     same("latency min 0.42 ms median 0.45 ms", "latency min 1.42 ms median 11.45 ms");
+    same("-> done [0.071 ms]", "-> done [12.5 ms]");
     differ("3 requests in 5 ms", "4 requests in 5 ms");
     same("100 answers in 0.01 s, 9000/s, 0 errors", "100 answers in 0.02 s, 5000/s, 0 errors");
     same("client 127.0.0.1:51234 connected", "client 127.0.0.1:40001 connected");

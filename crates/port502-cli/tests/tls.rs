@@ -16,5 +16,6 @@ mod tls {
     mod cert;
     mod gateway;
     mod openssl;
+    mod simulated;
     mod support;
 }

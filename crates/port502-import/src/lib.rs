@@ -123,6 +123,8 @@ pub struct Options {
     pub base: csv::Base,
     /// Where a SunSpec model begins.
     pub at: Option<u16>,
+    /// How often the groups of a SunSpec model repeat, by the point that says so on the device.
+    pub counts: Vec<(String, u16)>,
 }
 
 /// What came out.

@@ -1,7 +1,9 @@
 //! SunSpec: a model definition, as `sunspec/models` and pysunspec2 have them in JSON.
 //!
 //! A definition does not say where a device has the model: `--at` does, and is 40070 otherwise, which is where the first
-//! model behind a common model of 66 registers is. For models that are built in, `profile = "sunspec/103"` is shorter.
+//! model behind a common model of 66 registers is. Nor does it say how often a device has what repeats (`NPt` points of
+//! each of `NCrv` curves): `--count` does. Otherwise the first is read, and what stands behind it, whose place depends on
+//! that, is left out and told. For models that are built in, `profile = "sunspec/103"` is shorter.
 
 use port502_site::Point;
 use port502_wire::Table;
@@ -21,6 +23,10 @@ struct Reading<'d> {
     offset: u32,
     at: u16,
     scales: Vec<(String, String)>,
+    /// How often groups repeat, by the point that says so on the device.
+    counts: &'d [(String, u16)],
+    /// A group that repeats nobody knows how often, and the point that says it: where things are behind it is not known.
+    behind: Option<(String, String)>,
 }
 
 pub(crate) fn read(text: &str, options: &Options, draft: &mut Draft) -> Result<(), Malformed> {
@@ -43,7 +49,14 @@ pub(crate) fn read(text: &str, options: &Options, draft: &mut Draft) -> Result<(
     let mut scales = Vec::new();
     scale_names(&group, "", &mut scales);
     let at = options.at.unwrap_or(USUAL_AT);
-    let mut reading = Reading { draft, device, offset: 0, at, scales };
+    for (count, _) in &options.counts {
+        if !says_how_often(&group, count) {
+            let what = format!("--count {count}");
+            draft.left_out(root.place(), &what, "no group of the model repeats as often as that says");
+        }
+    }
+    let counts = &options.counts;
+    let mut reading = Reading { draft, device, offset: 0, at, scales, counts, behind: None };
     reading.group(&group, "");
     Ok(())
 }
@@ -57,21 +70,71 @@ fn scale_names(group: &View<'_>, prefix: &str, scales: &mut Vec<(String, String)
     }
 }
 
+/// Whether a group within this one repeats as often as a point of this name says.
+fn says_how_often(group: &View<'_>, count: &str) -> bool {
+    group
+        .list("groups")
+        .iter()
+        .any(|inner| inner.text("count").as_deref() == Some(count) || says_how_often(inner, count))
+}
+
 impl Reading<'_> {
     fn group(&mut self, group: &View<'_>, prefix: &str) {
         for point in group.list("points") {
             self.point(&point, prefix);
         }
         for inner in group.list("groups") {
-            let name = inner.text("name").unwrap_or_default();
-            let count = inner.get("count");
-            let many = count.as_ref().is_some_and(|count| count.as_integer() != Some(1));
-            if let (true, Some(count)) = (many, &count) {
+            self.inner(&inner, prefix);
+        }
+    }
+
+    /// A group within another: as often as it is there, as far as that is known.
+    fn inner(&mut self, group: &View<'_>, prefix: &str) {
+        let name = group.text("name").unwrap_or_default();
+        if let Some((first, count)) = &self.behind {
+            let why = format!("where it is depends on how often {first} repeats: say --count {count}=N");
+            self.draft.left_out(group.place(), &format!("group {name}"), why);
+            return;
+        }
+        let count = group.get("count");
+        let (times, unknown) = match &count {
+            None => (None, None),
+            Some(count) => match (count.as_integer(), count.as_text()) {
+                (Some(1), _) => (None, None),
+                (Some(times), _) if times > 1 => (u16::try_from(times).ok(), None),
+                (None, Some(by)) => match self.counts.iter().find(|(name, _)| *name == by) {
+                    Some((_, times)) => (Some(*times), None),
+                    None => (None, Some(by.to_owned())),
+                },
+                _ => {
+                    let why = "it repeats as often as the device says; only the first is here: copy its tags for more";
+                    self.draft.left_out(count.place(), &format!("group {name}"), why);
+                    (None, None)
+                }
+            },
+        };
+        let Some(times) = times else {
+            self.group(group, &format!("{prefix}{}_", snake(&name)));
+            if let (Some(by), Some(count)) = (unknown, &count) {
                 let why =
-                    "it repeats as often as the device says; only the first is here: copy its tags for more";
+                    format!("it repeats as often as {by} says; only the first is here: say --count {by}=N");
                 self.draft.left_out(count.place(), &format!("group {name}"), why);
+                self.behind.get_or_insert((name, by));
             }
-            self.group(&inner, &format!("{prefix}{}_", snake(&name)));
+            return;
+        };
+        for which in 1..=times {
+            let before = self.offset;
+            if u32::from(self.at) + before > u32::from(u16::MAX) {
+                let why = "it would be past the last register; give a smaller --at, or a smaller --count";
+                self.draft.left_out(group.place(), &format!("group {name} {which} to {times}"), why);
+                return;
+            }
+            self.group(group, &format!("{prefix}{}{which}_", snake(&name)));
+            // A group without anything in it is as good once as often.
+            if self.offset == before {
+                return;
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //!   running         servers and a clock                                    drill     an attacker, for one's own plant
 //!   service         requests in, answers out, faults as bytes              replay    devices that answer as others did
+//!                                                                          record    what is asked and answered, as a capture
 //!   ------------------------- below: no sockets, no clock -------------------------
 //!   simulation      devices with registers, the process behind them, what goes wrong and when
 //!   map, fault      which devices and tags there are; a schedule of faults
@@ -34,6 +35,7 @@ pub mod map;
 pub mod plants;
 pub mod process;
 pub mod random;
+pub mod record;
 pub mod replay;
 pub mod running;
 pub mod service;

@@ -6,12 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use port502_net::Target;
-use port502_net::server::{Options, Server, Stop};
+use port502_net::server::{Options, Reload, Server, Service, Stop};
 use port502_wire::UnitId;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::process::STEP_S;
+use crate::record::{RecordedServer, Recorder};
 use crate::service::{LaneService, Shared};
 use crate::simulation::Simulation;
 
@@ -123,6 +124,8 @@ pub struct Running {
     simulation: Shared,
     servers: Vec<(Server, Vec<usize>)>,
     speed: f64,
+    /// As the servers, when what they say is recorded.
+    recorded: Vec<RecordedServer>,
 }
 
 /// Where a plant of this process is served: what a drill may attack.
@@ -172,7 +175,21 @@ impl Running {
             simulation: Shared::new(simulation),
             servers,
             speed: speed.clamp(0.0, SPEED_MAX.into()),
+            recorded: Vec::new(),
         })
+    }
+
+    /// Writes down what is asked and answered.
+    #[must_use]
+    pub fn recorded_by(self, recorder: &Recorder) -> Self {
+        let recorded = self.servers.iter().map(|(server, _)| recorder.server(server)).collect();
+        Running { recorded, ..self }
+    }
+
+    /// What loads certificates anew, where it is served over TLS.
+    #[must_use]
+    pub fn reloads(&self) -> Vec<Reload> {
+        self.servers.iter().filter_map(|(server, _)| server.reload_handle()).collect()
     }
 
     /// Where it listens, and which lanes are there.
@@ -203,9 +220,22 @@ impl Running {
     /// # Errors
     /// A server that cannot go on.
     pub async fn run(self) -> io::Result<()> {
+        self.run_behind(|service| service).await
+    }
+
+    /// The same with something in front of the devices, as what asks whether a client may.
+    ///
+    /// # Errors
+    /// A server that cannot go on.
+    pub async fn run_behind<S: Service>(self, mut front: impl FnMut(LaneService) -> S) -> io::Result<()> {
         let mut serving = JoinSet::new();
+        let mut recorded = self.recorded.into_iter();
         for (server, lanes) in self.servers {
-            serving.spawn(server.run(LaneService::new(self.simulation.clone(), lanes)));
+            let service = front(LaneService::new(self.simulation.clone(), lanes));
+            match recorded.next() {
+                None => serving.spawn(server.run(service)),
+                Some(recorded) => serving.spawn(server.run(recorded.service(service))),
+            };
         }
         let clock = tokio::spawn(tick(self.simulation, self.speed));
         let mut outcome = Ok(());

@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 use port502_wire::Table;
 
 use crate::Point;
-use crate::site::about::ModelAt;
+use crate::site::about::{InnerGroup, ModelGroup};
 use crate::site::{Profile, Profiles, Tag};
 
 /// Where the marker can be, in the order in which it is looked for.
@@ -169,19 +169,113 @@ pub fn profile_of(profiles: &Profiles, model: u16) -> Option<&Profile> {
     profiles.find(&format!("sunspec/{model}"))
 }
 
+/// The holding register of a model that says how often is repeated what its groups repeat in turn; `None`: nothing is.
+#[must_use]
+pub fn count_at(profile: &Profile, found: Model) -> Option<u16> {
+    let at = profile.about()?.sunspec.as_ref()?;
+    let within = at.group.as_ref()?.within.as_ref()?;
+    let tag = profile.tags().iter().find(|tag| *tag.name == within.count)?;
+    found.at.checked_add(tag.point.address().checked_sub(at.at)?)
+}
+
+/// How a model is laid out on a device: where what a profile has once is, how often ever it is there.
+struct Layout<'a> {
+    group: &'a ModelGroup,
+    /// How often is there what groups repeat in turn.
+    times: u16,
+}
+
+impl<'a> Layout<'a> {
+    /// `times`: as often as the device says, where it could be asked and knows.
+    fn new(group: &'a ModelGroup, times: Option<u16>) -> Self {
+        let usual = group.within.as_ref().map_or(0, |within| within.times);
+        let known = times.filter(|times| *times != NOT_IMPLEMENTED);
+        Layout { group, times: known.unwrap_or(usual) }
+    }
+
+    /// A place behind `groups`, which are in the profile as often as it says, and on the device as often as that does.
+    fn moved(&self, offset: u32, groups: &[InnerGroup]) -> Option<u32> {
+        let usual = self.group.within.as_ref().map_or(0, |within| u32::from(within.times));
+        let once: u32 = groups.iter().map(|group| u32::from(group.length)).sum();
+        offset.checked_sub(once.checked_mul(usual)?)?.checked_add(once.checked_mul(self.times.into())?)
+    }
+
+    /// The groups within a group that end in front of an offset.
+    fn before(&self, offset: u32) -> &'a [InnerGroup] {
+        let Some(within) = &self.group.within else { return &[] };
+        let ends = |inner: &InnerGroup| {
+            u32::from(inner.at) + u32::from(inner.length) * u32::from(within.times) <= offset
+        };
+        within.groups.split_at(within.groups.partition_point(ends)).0
+    }
+
+    /// How many groups there are in a model of this length.
+    fn count(&self, length: u16) -> u32 {
+        let all = self.group.within.as_ref().map_or(&[][..], |within| &within.groups);
+        let available = (u32::from(length) + 2).saturating_sub(self.group.at.into());
+        self.length(all).map_or(0, |length| available / length)
+    }
+
+    fn length(&self, all: &[InnerGroup]) -> Option<u32> {
+        self.moved(self.group.length.into(), all).filter(|length| *length > 0)
+    }
+
+    /// Every place of a tag of the first group, counted from the model, with the name that it has there. `rest` is its
+    /// name behind the number of the group, `offset` its place within it.
+    fn places(&self, rest: &str, offset: u32, length: u16) -> Vec<(u32, String)> {
+        let all = self.group.within.as_ref().map_or(&[][..], |within| &within.groups);
+        let (Some(start), Some(step)) = (self.moved(offset, self.before(offset)), self.length(all)) else {
+            return Vec::new();
+        };
+        let inner = all.iter().find_map(|inner| match numbered(rest, &inner.prefix)? {
+            (1, behind) => Some((inner, Some(behind))),
+            _ => Some((inner, None)),
+        });
+        let mut places = Vec::new();
+        for which in 0..self.count(length) {
+            let from = u32::from(self.group.at) + which * step + start;
+            let name = format!("{}{}_", self.group.prefix, which + 1);
+            match inner {
+                None => places.push((from, format!("{name}{rest}"))),
+                Some((inner, Some(behind))) => places.extend((0..u32::from(self.times)).map(|point| {
+                    let at = from + point * u32::from(inner.length);
+                    (at, format!("{name}{}{}_{behind}", inner.prefix, point + 1))
+                })),
+                // It is made from the first.
+                Some((_, None)) => {}
+            }
+        }
+        places
+    }
+}
+
+/// What a register holds that a device does not have.
+const NOT_IMPLEMENTED: u16 = 0xFFFF;
+
+/// The number behind a prefix, and what is behind that: of `point12_voltage` 12 and `voltage`.
+fn numbered<'n>(name: &'n str, prefix: &str) -> Option<(u16, &'n str)> {
+    let (number, rest) = name.strip_prefix(prefix)?.split_once('_')?;
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| number.parse().ok()).flatten().map(|number| (number, rest))
+}
+
 /// The tags of a model as it was found: moved to its place, as many groups as it is long, and nothing beyond its end.
 /// Each name begins with `prefix`.
+///
+/// `times` is what stands at [`count_at`]; without it, what groups repeat in turn is there as often as in the profile.
 #[must_use]
-pub fn place<'p>(profile: &'p Profile, found: Model, prefix: &str) -> Vec<Placed<'p>> {
+pub fn place<'p>(profile: &'p Profile, found: Model, times: Option<u16>, prefix: &str) -> Vec<Placed<'p>> {
     let Some(at) = profile.about().and_then(|about| about.sunspec.as_ref()) else { return Vec::new() };
     let name_of =
         |id: crate::site::TagId| profile.tags().get(id.index()).map(|tag| format!("{prefix}{}", tag.name));
     let mut placed = Vec::new();
-    let mut put = |tag: &'p Tag, name: &str, offset: u16| {
-        let width = tag.point.value_width();
+    let mut put = |tag: &'p Tag, name: &str, offset: u32| {
+        let end = offset.saturating_add(tag.point.value_width().into());
         // What a shorter edition of the model does not have, and what is not within the model at all.
-        let fits = offset.checked_add(width).is_some_and(|end| end <= found.length.saturating_add(2));
-        let address = found.at.checked_add(offset).filter(|_| fits);
+        if end > u32::from(found.length) + 2 {
+            return;
+        }
+        let address = u16::try_from(offset).ok().and_then(|offset| found.at.checked_add(offset));
         let point = address.and_then(|address| {
             Point::new(Table::HoldingRegisters, address, tag.point.value_type(), tag.point.order(), 1).ok()
         });
@@ -190,55 +284,39 @@ pub fn place<'p>(profile: &'p Profile, found: Model, prefix: &str) -> Vec<Placed
             placed.push(Placed { name: format!("{prefix}{name}"), point, exponent, tag });
         }
     };
+    let layout = at.group.as_ref().map(|group| Layout::new(group, times));
     for tag in profile.tags() {
-        let Some(offset) = tag.point.address().checked_sub(at.at) else { continue };
-        match group_tag(at, tag) {
-            Group::None => put(tag, &tag.name, offset),
-            Group::First(rest) => {
-                let Some(group) = &at.group else { continue };
-                let count = found.length.saturating_add(2).saturating_sub(group.at) / group.length.max(1);
-                for which in 0..count {
-                    let Some(offset) =
-                        which.checked_mul(group.length).and_then(|further| offset.checked_add(further))
-                    else {
-                        break;
-                    };
-                    put(tag, &format!("{}{}_{rest}", group.prefix, which + 1), offset);
+        let Some(offset) = tag.point.address().checked_sub(at.at).map(u32::from) else { continue };
+        let of_group =
+            layout.as_ref().and_then(|layout| Some((layout, numbered(&tag.name, &layout.group.prefix)?)));
+        match of_group {
+            None => put(tag, &tag.name, offset),
+            Some((layout, (1, rest))) => {
+                let Some(offset) = offset.checked_sub(layout.group.at.into()) else { continue };
+                for (offset, name) in layout.places(rest, offset, found.length) {
+                    put(tag, &name, offset);
                 }
             }
-            Group::Other => {}
+            // It is made from the first.
+            Some(_) => {}
         }
     }
     placed.sort_by_key(|placed| placed.point.address());
     placed
 }
 
-/// Which of its groups a tag belongs to.
-enum Group<'t> {
-    None,
-    /// The first, with its name without the prefix.
-    First(&'t str),
-    /// Another: it is made from the first.
-    Other,
-}
-
-fn group_tag<'t>(at: &ModelAt, tag: &'t Tag) -> Group<'t> {
-    let numbered = at.group.as_ref().and_then(|group| tag.name.strip_prefix(group.prefix.as_str()));
-    match numbered.and_then(|name| name.split_once('_')) {
-        Some(("1", rest)) => Group::First(rest),
-        Some((number, _)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Group::Other
-        }
-        _ => Group::None,
-    }
-}
-
-/// The tags of all models that are known, as the body of a device; and the models that are not known.
+/// The tags of all models that are known, as the body of a device; and the models that are not known. `holds` says what is
+/// in a holding register; it is asked for those of [`count_at`].
 ///
 /// Where two models have tags of one name, those of the second begin with what the model is: `meter_power`, and of a
 /// second meter `meter2_power`.
 #[must_use]
-pub fn device_tags(profiles: &Profiles, models: &[Model], device: &str) -> (String, Vec<Model>) {
+pub fn device_tags(
+    profiles: &Profiles,
+    models: &[Model],
+    holds: impl Fn(u16) -> Option<u16>,
+    device: &str,
+) -> (String, Vec<Model>) {
     let (mut text, mut unknown) = (String::new(), Vec::new());
     let mut seen: Vec<String> = Vec::new();
     for found in models {
@@ -246,12 +324,13 @@ pub fn device_tags(profiles: &Profiles, models: &[Model], device: &str) -> (Stri
             unknown.push(*found);
             continue;
         };
-        let mut placed = place(profile, *found, "");
+        let times = count_at(profile, *found).and_then(&holds);
+        let mut placed = place(profile, *found, times, "");
         let mut again = 1;
         while placed.iter().any(|placed| seen.contains(&placed.name)) && again <= MODELS_MAX {
             let kind = kind(found.model);
             let prefix = if again == 1 { format!("{kind}_") } else { format!("{kind}{again}_") };
-            placed = place(profile, *found, &prefix);
+            placed = place(profile, *found, times, &prefix);
             again += 1;
         }
         let title = profile.about().map_or("", |about| about.title.as_str());
@@ -275,6 +354,14 @@ const fn kind(model: u16) -> &'static str {
         702 => "ratings",
         703 => "service",
         704 => "controls",
+        705 => "volt_var",
+        706 => "volt_watt",
+        707 => "trip_low_voltage",
+        708 => "trip_high_voltage",
+        709 => "trip_low_frequency",
+        710 => "trip_high_frequency",
+        711 => "droop",
+        712 => "watt_var",
         713 => "storage",
         714 => "dc",
         802 => "battery",

@@ -1,5 +1,6 @@
 //! `port502 import`: a site file from what other tools have, or from a device that says itself what it is.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,6 +61,10 @@ pub(crate) struct Args {
     /// The holding register at which a SunSpec model begins.
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     at: Option<u16>,
+    /// How often groups of a SunSpec model repeat, by the point that says so on the device, as NPt=4; more than once for
+    /// several.
+    #[arg(long, value_name = "POINT=N", value_parser = count)]
+    count: Vec<(String, u16)>,
 }
 
 fn format(text: &str) -> Result<Format, String> {
@@ -83,6 +88,14 @@ fn base(text: &str) -> Result<Base, String> {
 fn address(text: &str) -> Result<u16, String> {
     let number = port502_site::point::number(text).and_then(|number| u16::try_from(number).ok());
     number.ok_or_else(|| "want an address from 0 to 65535".to_owned())
+}
+
+fn count(text: &str) -> Result<(String, u16), String> {
+    let (name, times) = text.split_once('=').unwrap_or((text, ""));
+    let times = times.parse().ok().filter(|_| !name.is_empty());
+    times
+        .map(|times| (name.to_owned(), times))
+        .ok_or_else(|| "want a point and a number, as NPt=4".to_owned())
 }
 
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
@@ -109,6 +122,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         unit: args.unit.map(UnitId::get),
         base: args.base.unwrap_or_default(),
         at: args.at,
+        counts: args.count.clone(),
     };
     let imported = match import(format, &text, &options) {
         Ok(imported) => imported,
@@ -220,7 +234,26 @@ async fn models(args: &Args, connection: Connection) -> Result<String, Failure> 
         eprintln_quietly(&format!("{place}: {error}; what came before it is here"));
     }
     let name = args.device.clone().unwrap_or_else(|| "device".to_owned());
-    let (tags, unknown) = sunspec::device_tags(profiles::built_in(), &models, &name);
+    // How many points their curves have.
+    let mut counts = BTreeMap::new();
+    for found in &models {
+        let profile = sunspec::profile_of(profiles::built_in(), found.model);
+        let Some(at) = profile.and_then(|profile| sunspec::count_at(profile, *found)) else { continue };
+        match Interrupt::new().or(device.read(Table::HoldingRegisters, at, 1)).await {
+            None => return Err(device.interrupted("SunSpec")),
+            Some(Ok(Cells::Registers(registers))) => {
+                counts.extend(registers.first().map(|count| (at, *count)))
+            }
+            Some(Ok(Cells::Bits(_)) | Err(Error::Exception { .. })) => eprintln_quietly(&format!(
+                "{place}: holding:{at} cannot be read, which says how many points the curves of model {} have; as many \
+                 as in its profile are taken",
+                found.model
+            )),
+            Some(Err(error)) => return Err(device.failure(&format!("holding:{at}"), &error)),
+        }
+    }
+    let holds = |at: u16| counts.get(&at).copied();
+    let (tags, unknown) = sunspec::device_tags(profiles::built_in(), &models, holds, &name);
     for model in &unknown {
         eprintln_quietly(&format!(
             "{place}: model {} at holding:{}, {} registers, is not built in and left out",

@@ -1,6 +1,7 @@
 //! `port502 serve`: a device to read from and write to, and to see what a client makes of its faults.
 
 mod simulated;
+mod tape;
 
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use port502_net::server::{
     Service, Stop, Units, Unmapped,
 };
 use port502_net::tls::hex;
+use port502_plant::record::RecordedServer;
 use port502_session::Link;
 use port502_session::target::Carrier;
 use port502_site::register_map::{Access, RegisterMap};
@@ -25,7 +27,9 @@ use port502_wire::mbap::Frame;
 use port502_wire::{PDU_MAX, Request, SubFunction, Table, UnitId};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::broadcast;
+use tokio::task::JoinSet;
 
+use self::tape::Tape;
 use crate::failure::{Exit, Failure};
 use crate::log::Log;
 use crate::output::counted;
@@ -50,8 +54,11 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Preset::Full)]
     preset: Preset,
     /// Serve every device of a site file as a simulator: each on its link's port, or all at one --listen.
-    #[arg(long, value_name = "SITE", conflicts_with_all = ["map", "preset", "unit", "fault", "rights", "replay"])]
+    #[arg(long, value_name = "SITE", conflicts_with_all = ["map", "preset", "unit", "fault", "replay"])]
     site: Option<PathBuf>,
+    /// How tls:// links of the site are served: what stands behind the ? of a tls:// target to listen on.
+    #[arg(long, value_name = "OPTIONS", requires = "site", conflicts_with = "listen")]
+    tls: Option<String>,
     /// How much faster than ours a simulated plant's time passes. [default: 1x]
     #[arg(long, value_name = "X", requires = "site", value_parser = super::simulate::speed)]
     speed: Option<f64>,
@@ -64,6 +71,9 @@ pub(crate) struct Args {
     /// A TCP port on which the devices of the capture were served, besides 502.
     #[arg(long, value_name = "PORT", requires = "replay")]
     replay_port: Vec<u16>,
+    /// Write what clients ask and what they get to this capture (pcap), which --replay reads; it must not be there yet.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Serve this unit id only; more than once for several ids.
     #[arg(long, value_name = "N", value_parser = super::unit_id)]
     unit: Vec<UnitId>,
@@ -255,8 +265,9 @@ async fn serve(
     let requests = Arc::new(AtomicU64::new(0));
     let mut options = options(&args, &log, &requests);
     options.timekeeper = Some(timekeeper);
-    let servers = bind_all(&args.listen, &options)?;
-    introduce(&args, map.as_ref(), &servers)?;
+    let tape = Tape::new(&args, &mut options);
+    let servers = tape.record(bind_all(&args.listen, &options)?, &log)?;
+    introduce(&args, map.as_ref(), &servers, &tape)?;
     let units = if args.unit.is_empty() {
         vec![(None, device(args.preset, map.as_ref()))]
     } else {
@@ -280,45 +291,62 @@ async fn serve(
     if !args.quiet {
         super::eprintln_quietly(&format!("served {}", counted(requests.load(Relaxed), "request")));
     }
+    tape.finish(&args);
     Ok(())
 }
+
+/// A server, and what writes down what it says.
+type Bound = (Server, Option<RecordedServer>);
 
 /// Serves those who may, or everybody where nobody says who may.
 async fn run_with_rights<S: Service + Clone>(
     args: &Args,
-    servers: Vec<Server>,
+    servers: Vec<Bound>,
     service: S,
     rights: Option<Rights>,
     log: &Arc<Log>,
 ) -> Result<(), Failure> {
     let faults = args.fault.clone().map(|faults| (faults, args.seed));
-    let reloads: Vec<Reload> = servers.iter().filter_map(Server::reload_handle).collect();
+    let reloads: Vec<Reload> = servers.iter().filter_map(|(server, _)| server.reload_handle()).collect();
     let shown = Shown { service, log: Arc::clone(log) };
     let Some((rights, path)) = rights.zip(args.rights.clone()) else {
         return run_all(servers, shown, faults).await;
     };
     let service = authorized(shown, rights, log);
-    let (again, told) = (service.clone(), Arc::clone(log));
-    tokio::spawn(signal::on_reload(move || match reload(&reloads, &path, &again) {
-        Ok(()) => told.line(format_args!("reloaded the certificates and {}", path.display())),
+    let again = service.clone();
+    reload_when_asked(reloads, path, log, move |rights| again.replace(rights));
+    run_all(servers, service, faults).await
+}
+
+/// Loads rights and certificates anew whenever SIGHUP says so.
+fn reload_when_asked(
+    reloads: Vec<Reload>,
+    path: PathBuf,
+    log: &Arc<Log>,
+    replace: impl Fn(Rights) + Send + 'static,
+) {
+    let told = Arc::clone(log);
+    tokio::spawn(signal::on_reload(move || match reload(&reloads, &path) {
+        Ok(rights) => {
+            replace(rights);
+            told.line(format_args!("reloaded the certificates and {}", path.display()));
+        }
         Err(failure) => {
             for line in std::iter::once(&failure.message).chain(&failure.more) {
                 super::eprintln_quietly(&format!("port502: not reloaded: {line}"));
             }
         }
     }));
-    run_all(servers, service, faults).await
 }
 
-/// Loads rights and certificates anew. The rights are checked first, and taken last: what is wrong changes nothing of
-/// its own kind.
-fn reload<S: Service>(reloads: &[Reload], rights: &Path, service: &Authorized<S>) -> Result<(), Failure> {
+/// Loads certificates anew, and reads rights. The rights are checked first, and taken last: what is wrong changes nothing
+/// of its own kind.
+fn reload(reloads: &[Reload], rights: &Path) -> Result<Rights, Failure> {
     let rights = read_rights(rights)?;
     for reload in reloads {
         reload.reload().map_err(|error| Failure::other(error.to_string()))?;
     }
-    service.replace(rights);
-    Ok(())
+    Ok(rights)
 }
 
 /// A service for those who may; who may not is shown.
@@ -335,10 +363,11 @@ fn show_denied(denied: &Denied<'_>, log: &Log) {
 }
 
 /// Says where it listens, and then what it serves.
-fn introduce(args: &Args, map: Option<&RegisterMap>, servers: &[Server]) -> Result<(), Failure> {
-    let targets: Vec<Target> = servers.iter().map(|server| server.target().clone()).collect();
-    let line = serves(args, map);
-    introduce_lines(&targets, if args.quiet { &[] } else { std::slice::from_ref(&line) })
+fn introduce(args: &Args, map: Option<&RegisterMap>, servers: &[Bound], tape: &Tape) -> Result<(), Failure> {
+    let targets: Vec<Target> = servers.iter().map(|(server, _)| server.target().clone()).collect();
+    let mut lines = vec![serves(args, map)];
+    lines.extend(tape.lines());
+    introduce_lines(&targets, if args.quiet { &[] } else { &lines })
 }
 
 fn introduce_lines(targets: &[Target], lines: &[String]) -> Result<(), Failure> {
@@ -416,17 +445,17 @@ pub(super) fn observer(log: Arc<Log>, requests: Arc<AtomicU64>) -> Observer {
 
 /// Serves at every place with one and the same service, until Ctrl-C.
 async fn run_all<S: Service + Clone>(
-    servers: Vec<Server>,
+    servers: Vec<Bound>,
     service: S,
     faults: Option<(Faults, u64)>,
 ) -> Result<(), Failure> {
-    let stops: Vec<Stop> = servers.iter().map(Server::stop_handle).collect();
-    let mut running = tokio::task::JoinSet::new();
-    for server in servers {
+    let stops: Vec<Stop> = servers.iter().map(|(server, _)| server.stop_handle()).collect();
+    let mut running = JoinSet::new();
+    for bound in servers {
         let service = service.clone();
         match faults.clone() {
-            None => running.spawn(server.run(service)),
-            Some((faults, seed)) => running.spawn(server.run(Faulty::new(service, faults, seed))),
+            None => run_one(&mut running, bound, service),
+            Some((faults, seed)) => run_one(&mut running, bound, Faulty::new(service, faults, seed)),
         };
     }
     tokio::spawn(async move {
@@ -439,6 +468,13 @@ async fn run_all<S: Service + Clone>(
         }
     }
     Ok(())
+}
+
+fn run_one<S: Service>(running: &mut JoinSet<io::Result<()>>, (server, recorded): Bound, service: S) {
+    match recorded {
+        None => running.spawn(server.run(service)),
+        Some(recorded) => running.spawn(server.run(recorded.service(service))),
+    };
 }
 
 /// Where Modbus is at home, and where everybody may listen.

@@ -127,6 +127,28 @@ fn a_sunspec_device_says_what_it_is() {
 }
 
 #[test]
+fn curves_are_as_many_as_the_device_says() {
+    // Model 705 with two curves of two points, and 711, which needs no such number.
+    let rows = "holding,40000,,,4,\"21365,28243,705,41\",\nholding,40004,,,3,0,\nholding,40007,,,2,\"2,2\",\n\
+        holding,40009,,,36,0,\nholding,40045,,,2,\"711,22\",\nholding,40047,,,22,0,\nholding,40069,,,2,\"65535,0\",\n";
+    let device = serve(rows);
+    let ran = port502(&["import", &device.target, "--device", "pv"]);
+    assert_eq!(ran.err, format!("{} unit 1: 2 models, 54 tags\n", device.target));
+    for tag in [
+        "[device.pv.tag.curve1_point2_reactive_power]\nat = \"holding:40030:i16\"\n",
+        "[device.pv.tag.curve2_active_points]\nat = \"holding:40031\"\n",
+        "[device.pv.tag.curve2_point2_voltage]\nat = \"holding:40043\"\n",
+        "[device.pv.tag.droop_control1_deadband_over]\nat = \"holding:40059:u32\"\n",
+    ] {
+        assert!(ran.out.contains(tag), "{tag}\n{}", ran.out);
+    }
+    assert!(!ran.out.contains("point3"), "{}", ran.out);
+    // From a definition, people say how many.
+    let wrong = port502(&["import", "model.json", "--count", "NPt"]);
+    assert!(wrong.code == 2 && wrong.err.contains("want a point and a number, as NPt=4"), "{wrong:?}");
+}
+
+#[test]
 fn profiles_are_listed_and_shown() {
     let list = port502(&["profiles"]);
     assert_eq!((list.code, list.err.as_str()), (0, ""));

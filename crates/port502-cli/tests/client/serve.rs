@@ -1,4 +1,5 @@
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::support::{command, port502};
@@ -136,4 +137,46 @@ fn each_write_is_a_line() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn what_is_recorded_is_there_after_ctrl_c_and_is_never_written_over() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let path = folder.join(format!("{}-recorded.pcap", std::process::id()));
+    let file = path.to_str().unwrap();
+    let mut child = command(&["serve", "--listen", "tcp://127.0.0.1:0", "--record", file])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let target = out.next().unwrap().trim_start_matches("listening on ").to_owned();
+    assert_eq!(out.next().unwrap(), "serving every unit id: all addresses, zeros");
+    assert_eq!(out.next().unwrap(), format!("recording to {file}: {target} as 127.0.0.1:502"));
+    assert_eq!(port502(&["write", &target, "h:5=17"]).code, 0);
+    assert!(port502(&["read", &target, "h:5"]).out.contains("17"));
+
+    // While it is recorded, it can be read; and nobody writes over it.
+    let shown = port502(&["decode", "--pcap", file]);
+    assert!(
+        shown.out.contains("WriteSingleRegister") && shown.out.contains("ReadHoldingRegisters"),
+        "{shown:?}"
+    );
+    let again = port502(&["serve", "--listen", "tcp://127.0.0.1:0", "--record", file]);
+    again.fails(2, &format!("{file} is there already; name another file to record to, or remove it"));
+
+    let id = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let lines: Vec<String> = out.collect();
+    assert!(lines.iter().any(|line| line.contains(" connected")), "{lines:?}");
+    let mut err = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(err, format!("served 2 requests\nrecorded 2 requests to {file}\n"));
+
+    // A folder that there is not.
+    let nowhere = folder.join("nowhere/a.pcap");
+    let ran = port502(&["serve", "--listen", "tcp://127.0.0.1:0", "--record", nowhere.to_str().unwrap()]);
+    assert!(ran.code == 1 && ran.err.contains("cannot record to "), "{ran:?}");
+    std::fs::remove_file(path).unwrap();
 }

@@ -7,6 +7,7 @@
 
 mod laws;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,10 @@ fn options(input: &Path) -> Options {
             options.site = Some("House".to_owned());
         }
         "vendor-model" => options.at = Some(40_122),
+        "curves-counted" => {
+            let counts = [("NPt", 2), ("NCrvSet", 2), ("NPhase", 3)];
+            options.counts = counts.map(|(name, times)| (name.to_owned(), times)).to_vec();
+        }
         _ => {}
     }
     options
@@ -183,7 +188,7 @@ fn every_published_sunspec_model_is_imported() {
         .find(|path| path.is_dir())
         .unwrap_or_else(|| panic!("{} has no models", library.display()));
     let options = Options { at: Some(40_070), ..Options::default() };
-    let mut models = 0;
+    let (mut models, mut counted) = (0, 0);
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -203,6 +208,51 @@ fn every_published_sunspec_model_is_imported() {
             .collect();
         assert!(refused.is_empty(), "{name}: {refused:?}");
         models += 1;
+
+        // With all that repeats three times, everything is where the definition has it, and nothing is left out.
+        let model: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let mut counts = BTreeSet::new();
+        let (mut points, mut offset) = (BTreeSet::new(), 40_070_u16);
+        unroll(&model["group"], &mut counts, &mut points, &mut offset);
+        let counts: Vec<(String, u16)> = counts.into_iter().map(|name| (name, 3)).collect();
+        if counts.is_empty() {
+            continue;
+        }
+        let options = Options { counts, ..options.clone() };
+        let imported = import(Format::SunSpec, &text, &options).unwrap();
+        let got =
+            site(&imported.site).tags().iter().map(|tag| tag.point.address()).collect::<BTreeSet<u16>>();
+        assert_eq!(got, points, "{name}");
+        counted += 1;
     }
-    assert!(models > 100, "{models}");
+    assert!(models > 100 && counted > 8, "{models}, {counted}");
+}
+
+/// Where the points of a model are that have a type here, when each group that a point counts is there three times.
+fn unroll(
+    group: &serde_json::Value,
+    counts: &mut BTreeSet<String>,
+    points: &mut BTreeSet<u16>,
+    offset: &mut u16,
+) {
+    for point in group["points"].as_array().unwrap() {
+        let kind = point["type"].as_str().unwrap();
+        let has_none = *offset < 40_072 || point["size"].as_u64().unwrap() > 125;
+        if !has_none && !matches!(kind, "pad" | "ipaddr" | "ipv6addr" | "eui48" | "bitfield64" | "raw16") {
+            points.insert(*offset);
+        }
+        *offset += u16::try_from(point["size"].as_u64().unwrap()).unwrap();
+    }
+    for inner in group["groups"].as_array().into_iter().flatten() {
+        let times = match inner["count"].as_str() {
+            Some(name) => {
+                counts.insert(name.to_owned());
+                3
+            }
+            None => 1,
+        };
+        for _ in 0..times {
+            unroll(inner, counts, points, offset);
+        }
+    }
 }

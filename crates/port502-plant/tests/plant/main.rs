@@ -14,6 +14,7 @@ mod conformance;
 mod devices;
 mod drills;
 mod laws;
+mod recorded;
 mod served;
 mod sites;
 mod stories;

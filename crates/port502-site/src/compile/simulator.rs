@@ -5,7 +5,7 @@
 //! says, otherwise the middle of its range, otherwise 0.
 
 use port502_inspect::policy::Range;
-use port502_wire::value::ValueType;
+use port502_wire::value::{Value, ValueType};
 use port502_wire::{Table, UnitId};
 
 use super::merged;
@@ -110,40 +110,40 @@ fn put(blocks: &mut [Block], point: &Point, cells: &Cells) {
 
 /// What a tag holds at first; `None` when that is all zeros.
 fn initial(tag: &Tag) -> Option<Cells> {
-    let text = match (&tag.more().initial, tag.range) {
-        (Some(Initial::Text(text)), _) => text.clone(),
-        (Some(Initial::Bool(on)), _) => on.to_string(),
-        (Some(Initial::Number(number)), _) => raw(tag, *number),
-        (None, _) if !tag.is_number() => return zeros_of_writable(tag),
-        (None, Some((low, high))) => raw(tag, low + (high - low) / 2.0),
-        (None, None) => return zeros_of_writable(tag),
-    };
-    tag.point.parse_values(&text).ok()
+    match (&tag.more().initial, tag.range) {
+        (Some(Initial::Text(text)), _) => tag.point.parse_values(text).ok(),
+        (Some(Initial::Bool(on)), _) => tag.point.parse_values(if *on { "1" } else { "0" }).ok(),
+        (Some(Initial::Number(number)), _) => cells(tag, *number),
+        (None, Some((low, high))) if tag.is_number() => cells(tag, low + (high - low) / 2.0),
+        (None, _) => zeros_of_writable(tag),
+    }
 }
 
 /// What may be written has to be something that may be written.
 fn zeros_of_writable(tag: &Tag) -> Option<Cells> {
-    let least = match tag.write().map(|write| &write.limits)? {
-        WriteLimits::Any => return Some(Cells::zeros(&tag.point)),
-        WriteLimits::Between { min, .. } => *min,
-        WriteLimits::OneOf(values) => *values.first()?,
-    };
-    tag.point.parse_values(&raw(tag, least)).ok()
+    match tag.write().map(|write| &write.limits)? {
+        WriteLimits::Any => Some(Cells::zeros(&tag.point)),
+        WriteLimits::Between { min, .. } => cells(tag, *min),
+        WriteLimits::OneOf(values) => cells(tag, *values.first()?),
+    }
 }
 
-/// A number as it stands in registers, as text.
-fn raw(tag: &Tag, value: f64) -> String {
+/// A number as it stands in registers.
+fn cells(tag: &Tag, value: f64) -> Option<Cells> {
     let raw = (value - tag.offset) / tag.scale;
-    match tag.point.value_type() {
-        ValueType::F32 | ValueType::F64 => raw.to_string(),
+    let value_type = tag.point.value_type();
+    let number = match value_type {
+        ValueType::F32 | ValueType::F64 => raw,
         other => {
-            let whole = raw.round();
             #[allow(clippy::cast_precision_loss, reason = "the nearest is near enough to begin with")]
             let limits = other.limits().map(|(low, high)| (low as f64, high as f64));
             let (low, high) = limits.unwrap_or((0.0, 0.0));
-            format!("{:.0}", whole.clamp(low, high))
+            raw.round().clamp(low, high)
         }
-    }
+    };
+    let mut room = [0; 4];
+    let registers = value_type.encode(tag.point.order(), Value::F64(number), &mut room).ok()?;
+    Some(Cells::Registers(registers.to_vec()))
 }
 
 impl SimulatedDevice {

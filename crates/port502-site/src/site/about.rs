@@ -92,6 +92,30 @@ pub struct ModelGroup {
     pub at: u16,
     /// How long each is, at least 1.
     pub length: u16,
+    /// What each of them repeats in turn.
+    pub within: Option<Within>,
+}
+
+/// What is repeated within each group of a SunSpec model, as the points of a curve: as often as a register says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Within {
+    /// The tag that says how often.
+    pub count: String,
+    /// How often it is in this profile, at least 1.
+    pub times: u16,
+    /// What is repeated, in the order of addresses; all as often.
+    pub groups: Vec<InnerGroup>,
+}
+
+/// One of the things that are repeated within a group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InnerGroup {
+    /// What its tags begin with behind that of the group: `point` for `curve1_point1_voltage`.
+    pub prefix: String,
+    /// Where the first begins, counted from the beginning of the group.
+    pub at: u16,
+    /// How long each is, at least 1.
+    pub length: u16,
 }
 
 /// One sign of a device.
@@ -236,12 +260,38 @@ fn model(fields: &Fields<'_>, faults: &mut Faults) -> Option<ModelAt> {
         let prefix = faults.owned(&fields, "prefix");
         let at = faults.integer(&fields, "at", 2, u16::MAX);
         let length = faults.integer(&fields, "length", 1, u16::MAX);
-        Some(ModelGroup { prefix: prefix?, at: at?, length: length? })
+        let within = fields.find("within").and_then(|field| faults.table(field, &keys::WITHIN));
+        let within = within.and_then(|fields| within_group(&fields, faults));
+        Some(ModelGroup { prefix: prefix?, at: at?, length: length?, within })
     });
     let number = faults.integer(fields, "model", 1, u16::MAX - 1);
     let at = faults.integer(fields, "at", 0, u16::MAX);
     let length = faults.integer(fields, "length", 0, u16::MAX);
     Some(ModelAt { model: number?, at: at?, length: length?, group })
+}
+
+fn within_group(fields: &Fields<'_>, faults: &mut Faults) -> Option<Within> {
+    for key in ["count", "times", "groups"] {
+        faults.need(fields, key);
+    }
+    let items = faults.items(fields, "groups");
+    let mut groups: Vec<InnerGroup> = Vec::new();
+    for item in items {
+        let Some(fields) = faults.item_table(item, &keys::INNER_GROUP) else { continue };
+        for key in ["prefix", "at", "length"] {
+            faults.need(&fields, key);
+        }
+        let prefix = faults.owned(&fields, "prefix");
+        let at = faults.integer(&fields, "at", 0, u16::MAX);
+        let length = faults.integer(&fields, "length", 1, u16::MAX);
+        if let (Some(prefix), Some(at), Some(length)) = (prefix, at, length) {
+            groups.push(InnerGroup { prefix, at, length });
+        }
+    }
+    groups.sort_by_key(|group| group.at);
+    let count = faults.owned(fields, "count");
+    let times = faults.integer(fields, "times", 1, u16::MAX);
+    Some(Within { count: count?, times: times?, groups })
 }
 
 fn probe(item: Item<'_>, faults: &mut Faults) -> Option<Probe> {

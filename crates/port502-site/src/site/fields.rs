@@ -69,12 +69,12 @@ impl<'a> Layer<'a> {
     }
 
     fn find(&self, key: &str) -> Option<Field<'a>> {
-        self.document.table(self.table).find(key).map(|entry| Field { entry, layer: *self })
+        self.document.find(self.table, key).map(|entry| Field { entry, layer: *self })
     }
 
     fn entries(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
         let layer = *self;
-        layer.document.table(layer.table).entries.iter().map(move |entry| Field { entry, layer })
+        layer.document.entries(layer.table).map(move |entry| Field { entry, layer })
     }
 }
 
@@ -91,30 +91,31 @@ pub(super) struct Fields<'a> {
 /// One key with its value.
 #[derive(Clone, Copy)]
 pub(super) struct Field<'a> {
-    entry: &'a Entry<'a>,
+    entry: &'a Entry,
     layer: Layer<'a>,
 }
 
 impl<'a> Field<'a> {
     pub(super) fn key(&self) -> &'a str {
-        &self.entry.key
+        self.layer.document.key(self.entry)
     }
 
     pub(super) fn key_place(&self) -> Place {
-        self.layer.place(self.entry.key_span)
+        self.layer.place(self.entry.key_span())
     }
 
     pub(super) fn place(&self) -> Place {
         self.layer.place(self.entry.node.span)
     }
 
-    pub(super) fn value(&self) -> &'a Value<'a> {
-        &self.entry.node.value
+    pub(super) fn value(&self) -> Value<'a> {
+        self.layer.document.value(&self.entry.node)
     }
 
     /// An element of its list.
-    fn item(&self, node: &'a Node<'a>) -> Item<'a> {
-        Item { key: self.key(), value: &node.value, place: self.layer.place(node.span), layer: self.layer }
+    fn item(&self, node: &Node) -> Item<'a> {
+        let value = self.layer.document.value(node);
+        Item { key: self.key(), value, place: self.layer.place(node.span), layer: self.layer }
     }
 
     pub(super) fn as_item(&self) -> Item<'a> {
@@ -126,7 +127,7 @@ impl<'a> Field<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Item<'a> {
     pub(super) key: &'a str,
-    pub(super) value: &'a Value<'a>,
+    pub(super) value: Value<'a>,
     pub(super) place: Place,
     layer: Layer<'a>,
 }
@@ -189,7 +190,7 @@ impl<'a> Fields<'a> {
     /// How many keys there are in the table behind a key.
     pub(super) fn size(&self, key: &str) -> usize {
         let size = |layer: &Layer<'a>| match layer.find(key)?.value() {
-            Value::Table(table) => Some(layer.document.table(*table).entries.len()),
+            Value::Table(table) => Some(layer.document.len(table)),
             _ => None,
         };
         [self.own, self.under].iter().flatten().filter_map(size).sum()
@@ -285,14 +286,14 @@ impl Faults {
                     self.kind(field.as_item(), "tables by name");
                     continue;
                 };
-                let layer = Layer { table: *table, ..field.layer };
+                let layer = Layer { table, ..field.layer };
                 for entry in layer.entries() {
                     let (name, place) = (entry.key(), entry.key_place());
                     let Value::Table(table) = entry.value() else {
                         self.kind(entry.as_item(), "a table");
                         continue;
                     };
-                    let layer = Layer { table: *table, ..layer };
+                    let layer = Layer { table, ..layer };
                     if several {
                         if let Some((first, at)) = places.get(name).copied() {
                             if which == 1 {
@@ -326,7 +327,7 @@ impl Faults {
             self.kind(item, "a table");
             return None;
         };
-        let layer = Layer { table: *table, ..item.layer };
+        let layer = Layer { table, ..item.layer };
         let fields = Fields { own: Some(layer), under: None, section, place: item.place };
         fields.check_keys(self);
         Some(fields)
@@ -338,7 +339,7 @@ impl Faults {
             self.kind(field.as_item(), "a table");
             return Vec::new();
         };
-        Layer { table: *table, ..field.layer }.entries().collect()
+        Layer { table, ..field.layer }.entries().collect()
     }
 
     pub(super) fn word<'a>(&mut self, item: Item<'a>, want: &'static str) -> Option<Word<'a>> {
@@ -384,7 +385,7 @@ impl Faults {
     pub(super) fn boolean(&mut self, fields: &Fields<'_>, key: &'static str) -> Option<bool> {
         let item = fields.find(key)?.as_item();
         match item.value {
-            Value::Boolean(on) => Some(*on),
+            Value::Boolean(on) => Some(on),
             _ => {
                 self.kind(item, "true or false");
                 None
@@ -396,10 +397,10 @@ impl Faults {
         let number = match item.value {
             Value::Integer(integer) => {
                 #[allow(clippy::cast_precision_loss, reason = "the nearest is what is meant")]
-                let number = *integer as f64;
+                let number = integer as f64;
                 number
             }
-            Value::Float(float) => *float,
+            Value::Float(float) => float,
             _ => {
                 self.kind(item, "a number");
                 return None;
@@ -429,7 +430,7 @@ impl Faults {
 
     pub(super) fn item_integer(&mut self, item: Item<'_>, min: i64, max: i64) -> Option<i64> {
         match item.value {
-            Value::Integer(integer) if (min..=max).contains(integer) => Some(*integer),
+            Value::Integer(integer) if (min..=max).contains(&integer) => Some(integer),
             Value::Integer(integer) => {
                 let (value, key) = (integer.to_string(), item.key.to_owned());
                 let fault = Fault::Outside { key, value, min: min.to_string(), max: max.to_string() };
@@ -490,7 +491,8 @@ impl Faults {
             self.kind(field.as_item(), "[low, high]");
             return None;
         };
-        let [low, high] = items.as_slice() else {
+        let mut items = items.iter();
+        let (Some(low), Some(high), None) = (items.next(), items.next(), items.next()) else {
             self.tell(field.place(), wrong);
             return None;
         };

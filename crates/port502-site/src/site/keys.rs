@@ -41,7 +41,9 @@ impl Section {
     /// The key with this name.
     #[must_use]
     pub fn key(&self, name: &str) -> Option<&'static Key> {
-        self.keys.iter().find(|key| key.name == name)
+        // The first letter tells most keys of the same length apart, without a call.
+        let first = name.as_bytes().first();
+        self.keys.iter().find(|key| key.name.as_bytes().first() == first && key.name == name)
     }
 }
 
@@ -625,6 +627,46 @@ pub const GROUP: Section = Section {
         required("prefix", "text", "prefix = \"module\"", "What its tags begin with, in front of a number."),
         required("at", "integer", "at = 10", "Where the first begins, counted from the model."),
         required("length", "integer", "length = 20", "How long each is."),
+        optional("within", "table", "What each of them repeats in turn, as often as a register says."),
+    ],
+};
+
+/// `within = { ... }`
+pub const WITHIN: Section = Section {
+    header: "within = { ... }",
+    called: "within",
+    meaning: "What is repeated within each group of a SunSpec model, as the points of a curve.",
+    keys: &[
+        required("count", "text", "count = \"points\"", "The tag that says how often."),
+        required(
+            "times",
+            "integer",
+            "times = 4",
+            "How often it is in this profile; `length` of the group counts so.",
+        ),
+        required(
+            "groups",
+            "tables",
+            "groups = [{ prefix = \"point\", at = 10, length = 2 }]",
+            "What is repeated.",
+        ),
+    ],
+};
+
+/// `groups = [{ ... }]`
+pub const INNER_GROUP: Section = Section {
+    header: "groups = [{ ... }]",
+    called: "a group within a group",
+    meaning: "One of the things that are repeated within a group.",
+    keys: &[
+        required(
+            "prefix",
+            "text",
+            "prefix = \"point\"",
+            "What its tags begin with, behind that of the group and in front of a number.",
+        ),
+        required("at", "integer", "at = 10", "Where the first begins, counted from the group."),
+        required("length", "integer", "length = 2", "How long each is."),
     ],
 };
 

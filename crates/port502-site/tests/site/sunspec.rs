@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
+
 use port502_site::profiles;
-use port502_site::site::{Profiles, Site, SourceFile, render};
+use port502_site::site::{Profile, Profiles, Site, SourceFile, render};
 use port502_site::sunspec::{self, MARKER, MODELS_MAX, Model, WalkError};
 
 /// A device with these models, each with its number, its length and its registers, at a base.
@@ -53,7 +55,7 @@ fn a_broken_chain_keeps_what_came_before() {
 fn models_are_placed_where_they_are() {
     let profiles = profiles::built_in();
     let inverter = sunspec::profile_of(profiles, 103).unwrap();
-    let placed = sunspec::place(inverter, Model { model: 103, at: 40_069, length: 50 }, "");
+    let placed = sunspec::place(inverter, Model { model: 103, at: 40_069, length: 50 }, None, "");
     assert_eq!(placed.len(), inverter.tags().len());
     let power = placed.iter().find(|placed| placed.name == "power").unwrap();
     assert_eq!(
@@ -61,7 +63,7 @@ fn models_are_placed_where_they_are() {
         ("holding:40083:i16", Some("w_sf"))
     );
     // A model that is shorter than it should be.
-    let short = sunspec::place(inverter, Model { model: 103, at: 40_069, length: 14 }, "x_");
+    let short = sunspec::place(inverter, Model { model: 103, at: 40_069, length: 14 }, None, "x_");
     assert_eq!(short.last().map(|placed| placed.name.as_str()), Some("x_w_sf"));
     assert_eq!(
         short.iter().find(|placed| placed.name == "x_power").unwrap().exponent.as_deref(),
@@ -70,7 +72,7 @@ fn models_are_placed_where_they_are() {
     // None, one and four modules.
     let mppt = sunspec::profile_of(profiles, 160).unwrap();
     for (length, modules) in [(8, 0), (28, 1), (47, 1), (48, 2), (88, 4)] {
-        let placed = sunspec::place(mppt, Model { model: 160, at: 40_121, length }, "");
+        let placed = sunspec::place(mppt, Model { model: 160, at: 40_121, length }, None, "");
         let powers: Vec<String> = placed
             .iter()
             .filter(|placed| placed.name.ends_with("_dc_power"))
@@ -81,7 +83,7 @@ fn models_are_placed_where_they_are() {
         assert_eq!(powers, want, "{length}");
     }
     // At the very end of the table.
-    let end = sunspec::place(inverter, Model { model: 103, at: 65_500, length: 50 }, "");
+    let end = sunspec::place(inverter, Model { model: 103, at: 65_500, length: 50 }, None, "");
     assert!(end.iter().all(|placed| placed.point.address() >= 65_502));
 }
 
@@ -91,7 +93,7 @@ fn what_is_found_makes_a_site() {
     let chain = [(1, 65), (103, 50), (160, 68), (203, 105), (203, 105), (64_001, 10)];
     let (models, error) = sunspec::walk(device(40_000, &chain));
     assert_eq!(error, None);
-    let (tags, unknown) = sunspec::device_tags(profiles, &models, "pv");
+    let (tags, unknown) = sunspec::device_tags(profiles, &models, |_| None, "pv");
     assert_eq!(unknown, [Model { model: 64_001, at: 40_000 + 2 + 67 + 52 + 70 + 107 + 107, length: 10 }]);
     let text = format!("[site]\nname = \"s\"\n[device.pv]\nconnect = \"tcp://192.0.2.1\"\n{tags}");
     let files = [SourceFile { name: "site.toml", text: &text }];
@@ -123,7 +125,9 @@ fn the_profiles_are_those_of_pysunspec2() {
         let text =
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let (points, length, group) = published_points(&json["group"]);
+        let within = at.group.as_ref().and_then(|group| group.within.as_ref());
+        let (curves, times) = within.map_or((2, 0), |within| (1, within.times));
+        let (points, length, group) = published_points(&json["group"], curves, times);
         assert_eq!(at.length + 2, length, "{name}: how long it is");
         assert_eq!(at.group.as_ref().map(|group| (group.at, group.length)), group, "{name}: what it repeats");
         for tag in profile.tags() {
@@ -135,15 +139,92 @@ fn the_profiles_are_those_of_pysunspec2() {
             point.check(name, profile.tags(), tag);
             checked += 1;
         }
+        for (curves, times) in [(0, 1), (1, 1), (1, 2), (2, 3), (3, times + 1), (2, times), (3, 0)] {
+            laid_out_as_published(profile, &json["group"], curves, times);
+        }
         let has = |offset: u16| profile.tags().iter().any(|tag| tag.point.address() - at.at == offset);
         for point in &points {
             let left_out = ["ID", "L", "Evt2", "EvtVnd1", "EvtVnd2", "AlmRst", "SetOp", "SetInvState"];
-            if point.mandatory && !left_out.contains(&point.name.as_str()) {
+            let once = group.is_none_or(|(at, length)| point.offset < at + length);
+            if point.mandatory && once && !left_out.contains(&point.name.as_str()) {
                 assert!(has(point.offset), "{name}: {} is mandatory", point.name);
             }
         }
     }
-    assert!(checked > 700, "{checked}");
+    assert!(checked > 900, "{checked}");
+}
+
+/// A model with so many curves of so many points is where its definition says, whatever the profile has.
+fn laid_out_as_published(profile: &Profile, json: &serde_json::Value, curves: u16, times: u16) {
+    let at = profile.about().unwrap().sunspec.as_ref().unwrap();
+    let within = at.group.as_ref().and_then(|group| group.within.as_ref());
+    let own =
+        published_points(json, if within.is_some() { 1 } else { 2 }, within.map_or(0, |within| within.times))
+            .0;
+    let (points, ..) = published_points(json, curves, times);
+    let length: u16 = points.iter().map(|point| u16::try_from(point.size).unwrap()).sum();
+    let found = Model { model: at.model, at: 1_000, length: length - 2 };
+    let placed = sunspec::place(profile, found, Some(times), "");
+    let name = profile.name();
+    let mut seen = BTreeSet::new();
+    for placed in &placed {
+        let offset = placed.point.address() - 1_000;
+        let is = points.iter().find(|point| point.offset == offset).map(|point| &point.name);
+        let should = own.iter().find(|point| point.offset == placed.tag.point.address() - at.at);
+        assert_eq!(is, should.map(|point| &point.name), "{name}, {curves} of {times}: {}", placed.name);
+        assert!(seen.insert(offset) && seen.len() <= points.len(), "{name}: {}", placed.name);
+    }
+    let names: BTreeSet<&str> = placed.iter().map(|placed| placed.name.as_str()).collect();
+    assert_eq!(names.len(), placed.len(), "{name}: each has a name of its own");
+    if within.is_some() {
+        assert_eq!(placed.len(), points.len() - 2, "{name}, {curves} of {times}: nothing is left out");
+    }
+}
+
+#[test]
+fn curves_are_as_many_and_have_as_many_points_as_the_device_says() {
+    let profiles = profiles::built_in();
+    let trips = sunspec::profile_of(profiles, 707).unwrap();
+    // Two sets of two points: 9 registers, and twice 1 + 3 * (1 + 2 * 3).
+    let found = Model { model: 707, at: 40_200, length: 7 + 2 * 22 };
+    assert_eq!(sunspec::count_at(trips, found), Some(40_205));
+    let place = |found, times| -> Vec<String> {
+        let placed = sunspec::place(trips, found, times, "");
+        placed.iter().map(|placed| format!("{} {}", placed.name, placed.point)).collect()
+    };
+    let tags = place(found, Some(2));
+    for tag in [
+        "curve1_must_trip_point2_time holding:40215:u32",
+        "curve1_may_trip_active_points holding:40217",
+        "curve1_cessation_point2_voltage holding:40228",
+        "curve2_access holding:40231",
+        "curve2_cessation_point2_time holding:40251:u32",
+    ] {
+        assert!(tags.iter().any(|other| other == tag), "{tag}: {tags:#?}");
+    }
+    assert_eq!(tags.len(), 7 + 2 * (1 + 3 * (1 + 2 * 2)));
+    // More points than there is room for, and a register that says nothing.
+    assert_eq!(place(found, Some(60_000)).len(), 7);
+    assert_eq!(place(found, Some(0xFFFF)), place(found, None));
+    assert_eq!(place(Model { length: 7, ..found }, Some(2)).len(), 7, "without any curve");
+
+    // What a device with these says becomes a site.
+    let chain = [(1, 66), (705, 57), (711, 22), (707, 51)];
+    let (models, _) = sunspec::walk(device(40_000, &chain));
+    let holds = |at: u16| Some(if at == 40_075 { 4 } else { 2 });
+    let (tags, unknown) = sunspec::device_tags(profiles, &models, holds, "pv");
+    assert!(unknown.is_empty());
+    let text = format!("[site]\nname = \"s\"\n[device.pv]\nconnect = \"tcp://192.0.2.1\"\n{tags}");
+    let files = [SourceFile { name: "site.toml", text: &text }];
+    let site = Site::parse(&files, &Profiles::none())
+        .unwrap_or_else(|errors| panic!("{}", render::text(&files, &errors, 9)));
+    for path in [
+        "pv.curve2_point4_reactive_power",
+        "pv.droop_control1_ratio_over",
+        "pv.trip_low_voltage_curve2_must_trip_point2_time",
+    ] {
+        assert!(site.find(path).is_some(), "{path}\n{tags}");
+    }
 }
 
 struct Point {
@@ -175,7 +256,8 @@ impl Point {
         assert_eq!(value_type, want, "{place}: its type");
         let unit = self.unit.as_deref().map(|unit| match unit {
             "C" => "°C",
-            "Pct" | "%WHRtg" => "%",
+            // Curves are in parts of what a setting says.
+            "Pct" | "%WHRtg" | "VNomPct" | "WMaxPct" | "VarPct" | "DeptRef" => "%",
             "Var" => "var",
             "Varh" => "varh",
             "WH" => "Wh",
@@ -202,47 +284,60 @@ impl Point {
     }
 }
 
-/// Every point with its place, the length of all that is not repeated, and what is.
-fn published_points(group: &serde_json::Value) -> (Vec<Point>, u16, Option<(u16, u16)>) {
-    let (mut points, mut offset, mut fixed, mut repeated) = (Vec::new(), 0_u16, 0_u16, None);
-    let mut take = |list: &serde_json::Value, offset: &mut u16| {
-        for point in list.as_array().unwrap() {
-            let text = |key: &str| point[key].as_str().map(str::to_owned);
-            let size = point["size"].as_u64().unwrap();
-            let symbols = point["symbols"].as_array().map_or(0, |symbols| {
-                symbols
-                    .iter()
-                    .filter(|symbol| !symbol["name"].as_str().unwrap().starts_with("RESERVED"))
-                    .count()
-            });
-            points.push(Point {
-                name: text("name").unwrap(),
-                offset: *offset,
-                size,
-                kind: text("type").unwrap(),
-                unit: text("units"),
-                scale: text("sf"),
-                mandatory: point["mandatory"] == "M",
-                symbols,
-            });
-            *offset += u16::try_from(size).unwrap();
-        }
-    };
-    take(&group["points"], &mut offset);
-    fixed = fixed.max(offset);
+/// Every point with its place, the length of all that is not repeated, and what is: groups `curves` times, and those within
+/// them `times`.
+fn published_points(
+    group: &serde_json::Value,
+    curves: u16,
+    times: u16,
+) -> (Vec<Point>, u16, Option<(u16, u16)>) {
+    let (mut points, mut offset, mut repeated) = (Vec::new(), 0_u16, None);
+    take(&group["points"], &mut points, &mut offset);
+    let mut fixed = offset;
     for group in group["groups"].as_array().into_iter().flatten() {
         let start = offset;
-        take(&group["points"], &mut offset);
         // 0 is as many as fit, and a name is a point that says how many; without it there is one.
         let many = group["count"].is_string() || group["count"] == 0;
-        if many {
-            repeated = Some((start, offset - start));
-            take(&group["points"], &mut offset);
-        } else {
-            fixed = offset;
+        for _ in 0..if many { curves } else { 1 } {
+            take_group(group, times, &mut points, &mut offset);
+        }
+        match many {
+            true => repeated = Some((start, (offset - start) / curves.max(1))),
+            false => fixed = offset,
         }
     }
     (points, fixed, repeated)
+}
+
+/// A group, and those within it.
+fn take_group(group: &serde_json::Value, times: u16, points: &mut Vec<Point>, offset: &mut u16) {
+    take(&group["points"], points, offset);
+    for inner in group["groups"].as_array().into_iter().flatten() {
+        for _ in 0..if inner["count"].is_string() { times } else { 1 } {
+            take_group(inner, times, points, offset);
+        }
+    }
+}
+
+fn take(list: &serde_json::Value, points: &mut Vec<Point>, offset: &mut u16) {
+    for point in list.as_array().unwrap() {
+        let text = |key: &str| point[key].as_str().map(str::to_owned);
+        let size = point["size"].as_u64().unwrap();
+        let symbols = point["symbols"].as_array().map_or(0, |symbols| {
+            symbols.iter().filter(|symbol| !symbol["name"].as_str().unwrap().starts_with("RESERVED")).count()
+        });
+        points.push(Point {
+            name: text("name").unwrap(),
+            offset: *offset,
+            size,
+            kind: text("type").unwrap(),
+            unit: text("units"),
+            scale: text("sf"),
+            mandatory: point["mandatory"] == "M",
+            symbols,
+        });
+        *offset += u16::try_from(size).unwrap();
+    }
 }
 
 fn published() -> Option<std::path::PathBuf> {

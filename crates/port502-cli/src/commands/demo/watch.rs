@@ -1,7 +1,8 @@
 //! What happens to the plant: alarms that come and go, clients that nobody knows, writes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use port502_net::server::Reply;
 use port502_plant::service::Shared;
@@ -19,18 +20,43 @@ const NEWS_MAX: usize = 8;
 pub(super) struct Watch<'s> {
     site: &'s Site,
     simulation: Shared,
-    /// By tag and the alarm's place in it.
-    active: BTreeSet<(TagId, usize)>,
+    /// By tag and the alarm's place in it: those that are active, or will be, or will no longer be.
+    states: BTreeMap<(TagId, usize), State>,
     known: BTreeSet<IpAddr>,
     alarms: u64,
     writes: u64,
+}
+
+/// An alarm, by the plant's clock.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+struct State {
+    active: bool,
+    /// Since when its condition has been otherwise.
+    since: Option<f64>,
+}
+
+impl State {
+    /// What becomes of it when its condition is so now: `Some` when it comes or goes.
+    fn step(&mut self, is: bool, seconds: f64, delay: Duration, off_delay: Duration) -> Option<bool> {
+        if is == self.active {
+            self.since = None;
+            return None;
+        }
+        let since = *self.since.get_or_insert(seconds);
+        let wait = if is { delay } else { off_delay };
+        if seconds - since < wait.as_secs_f64() {
+            return None;
+        }
+        *self = State { active: is, since: None };
+        Some(is)
+    }
 }
 
 impl<'s> Watch<'s> {
     pub(super) fn new(site: &'s Site, simulation: Shared) -> Self {
         // The poller is no news.
         let known = BTreeSet::from([IpAddr::from([127, 0, 0, 1])]);
-        Watch { site, simulation, active: BTreeSet::new(), known, alarms: 0, writes: 0 }
+        Watch { site, simulation, states: BTreeMap::new(), known, alarms: 0, writes: 0 }
     }
 
     /// Seconds of the plant.
@@ -52,8 +78,9 @@ impl<'s> Watch<'s> {
                 news.push(format!("write  {}", self.write(one)));
             }
         }
+        let seconds = self.seconds();
         for value in values {
-            self.alarms_of(value, &mut news);
+            self.alarms_of(value, seconds, &mut news);
         }
         let more =
             u64::try_from(news.len().saturating_sub(NEWS_MAX)).unwrap_or(u64::MAX).saturating_add(missed);
@@ -97,12 +124,12 @@ impl<'s> Watch<'s> {
         format!("{peer} {place} with function {function} -> {outcome}{value}")
     }
 
-    fn alarms_of(&mut self, value: &Value, news: &mut Vec<String>) {
+    fn alarms_of(&mut self, value: &Value, seconds: f64, news: &mut Vec<String>) {
         let tag = self.site.tag(value.tag);
         let Some(number) = value.number(tag) else { return };
         for (at, alarm) in tag.alarms().iter().enumerate() {
-            let was = self.active.contains(&(value.tag, at));
-            let band = if was { alarm.deadband } else { 0.0 };
+            let mut state = self.states.get(&(value.tag, at)).copied().unwrap_or_default();
+            let band = if state.active { alarm.deadband } else { 0.0 };
             let is = match alarm.condition {
                 Condition::Above(limit) => number > limit - band,
                 Condition::Below(limit) => number < limit + band,
@@ -111,8 +138,8 @@ impl<'s> Watch<'s> {
                 Condition::Rises { .. } | Condition::Falls { .. } | Condition::Deviates { .. } => continue,
             };
             let path = || self.site.path(value.tag);
-            match (was, is) {
-                (false, true) => {
+            match state.step(is, seconds, alarm.delay, alarm.off_delay) {
+                Some(true) => {
                     let action =
                         alarm.action.as_deref().map_or_else(String::new, |action| format!(": {action}"));
                     news.push(format!(
@@ -121,15 +148,15 @@ impl<'s> Watch<'s> {
                         alarm.name,
                         alarm.priority
                     ));
-                    self.active.insert((value.tag, at));
                     self.alarms += 1;
                 }
-                (true, false) => {
-                    news.push(format!("clear  {} {}", path(), alarm.name));
-                    self.active.remove(&(value.tag, at));
-                }
-                _ => {}
+                Some(false) => news.push(format!("clear  {} {}", path(), alarm.name)),
+                None => {}
             }
+            match state == State::default() {
+                true => self.states.remove(&(value.tag, at)),
+                false => self.states.insert((value.tag, at), state),
+            };
         }
     }
 
@@ -151,5 +178,35 @@ impl<'s> Watch<'s> {
             total.refused,
             counted(self.alarms, "alarm"),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an alarm does, a letter for each second: `A` comes, `C` goes, `.` nothing. `#` is its condition.
+    #[track_caller]
+    fn check(delay: u64, off_delay: u64, conditions: &str, want: &str) {
+        let (mut state, [on, off]) = (State::default(), [delay, off_delay].map(Duration::from_secs));
+        let steps = (0_u32..).zip(conditions.chars());
+        let got: String = steps
+            .map(|(second, is)| match state.step(is == '#', second.into(), on, off) {
+                Some(true) => 'A',
+                Some(false) => 'C',
+                None => '.',
+            })
+            .collect();
+        assert_eq!(got, want, "{delay} s, {off_delay} s: {conditions}");
+    }
+
+    #[test]
+    fn alarms_come_and_go_when_their_condition_has_lasted() {
+        check(0, 0, " ## # ", ".A.CAC");
+        check(2, 0, "##  ###  ", "......AC.");
+        check(2, 0, "###", "..A");
+        check(1, 2, "### #   #", ".A.....C.");
+        check(0, 2, "#  #    ", "A.....C.");
+        check(3, 0, "## ## ###", ".........");
     }
 }

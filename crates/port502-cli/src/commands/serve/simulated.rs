@@ -3,24 +3,26 @@
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use port502_net::server::{Options, Reply, Server, Stop};
+use port502_net::server::{Authorized, Options, Reply, Server, Stop};
 use port502_net::{Link, Target};
 use port502_plant::replay::{self, Recording, Replay};
 use port502_plant::running::{Place, Running, gather};
-use port502_plant::service::Shared;
+use port502_plant::service::{LaneService, Shared};
 use port502_plant::simulation::Seen;
 use port502_plant::{Map, Simulation};
-use port502_site::Site;
+use port502_site::Rights;
+use port502_site::site::{Lane, Site};
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
 use super::super::simulate;
-use super::{Args, Log, cannot_listen, introduce_lines, options};
+use super::tape::Tape;
+use super::{Args, Log, authorized, cannot_listen, introduce_lines, options, reload_when_asked, run_one};
 use crate::failure::Failure;
 use crate::output::counted;
 use crate::signal;
@@ -39,41 +41,86 @@ pub(super) fn run_site(args: &Args, path: &Path) -> Result<(), Failure> {
     let simulation = Simulation::new(&map, process, &schedule, args.seed)
         .map_err(|error| Failure::usage(error.to_string()))?;
     let places = places(args, &site, &simulation)?;
+    let targets: Vec<Target> = places.iter().map(|place| place.target.clone()).collect();
+    let rights = super::rights(args.rights.as_deref(), &targets)?;
     super::super::runtime()?.block_on(async {
         let log = Arc::new(Log::start(args.quiet));
         let requests = Arc::new(AtomicU64::new(0));
-        let options = options(args, &log, &requests);
-        let running = Running::bind(simulation, &places, &options, args.speed.unwrap_or(1.0))
+        let mut options = options(args, &log, &requests);
+        let tape = Tape::new(args, &mut options);
+        let mut running = Running::bind(simulation, &places, &options, args.speed.unwrap_or(1.0))
             .map_err(|(target, error)| cannot_listen_site(&target, &error))?;
-        introduce(args, &map, path, is_known, &running)?;
+        if let Some(recorder) = tape.begin(&log)? {
+            running = running.recorded_by(recorder);
+        }
+        introduce(args, &map, path, is_known, &running, &tape)?;
         let shown = tokio::spawn(show_writes(running.simulation(), Arc::clone(&log)));
         let stops = running.stops();
         tokio::spawn(async move {
             signal::stop_asked().await;
             stops.iter().for_each(Stop::stop);
         });
-        let ended = running.run().await;
+        let ended = match rights.zip(args.rights.clone()) {
+            None => running.run().await,
+            Some((rights, file)) => run_for_those_who_may(running, rights, file, &log).await,
+        };
         shown.abort();
-        finish(args, &log, &requests);
+        finish(args, &log, &requests, &tape);
         ended.map_err(|error| Failure::other(format!("the server ended: {error}")))
     })
+}
+
+/// Serves those who may; rights and certificates are read again on SIGHUP.
+async fn run_for_those_who_may(
+    running: Running,
+    rights: Rights,
+    file: PathBuf,
+    log: &Arc<Log>,
+) -> io::Result<()> {
+    let fronts: Arc<Mutex<Vec<Authorized<LaneService>>>> = Arc::default();
+    let all = Arc::clone(&fronts);
+    reload_when_asked(running.reloads(), file, log, move |rights| {
+        let fronts = all.lock().unwrap_or_else(PoisonError::into_inner);
+        fronts.iter().for_each(|front| front.replace(rights.clone()));
+    });
+    let serve = |service| {
+        let front = authorized(service, rights.clone(), log);
+        fronts.lock().unwrap_or_else(PoisonError::into_inner).push(front.clone());
+        front
+    };
+    running.run_behind(serve).await
 }
 
 /// Where the lanes are served: each where the site has it, or all of them at one place.
 fn places(args: &Args, site: &Site, simulation: &Simulation) -> Result<Vec<Place>, Failure> {
     match args.listen.as_slice() {
-        [] => Ok((0..)
+        [] => (0..)
             .zip(site.lanes())
-            .map(|(lane, of)| Place { target: of.target.clone(), lanes: vec![lane] })
-            .collect()),
-        [target] if target.link() == Link::Tls => {
-            Err(Failure::usage(format!("{target}: simulators are served without TLS; use tcp://")))
-        }
+            .map(|(lane, of)| Ok(Place { target: own_place(args, of)?, lanes: vec![lane] }))
+            .collect(),
         [target] => gather(simulation, target).map_err(|error| Failure::usage(error.to_string())),
         [_, more, ..] => Err(Failure::usage(format!(
             "{more}: with --site, all units are served at one --listen, or each where the site has it; remove one"
         ))),
     }
+}
+
+/// Where the site has a lane. What a `tls://` link says of certificates is the client's: a server has its own.
+fn own_place(args: &Args, lane: &Lane) -> Result<Target, Failure> {
+    if lane.target.link() != Link::Tls {
+        return Ok(lane.target.clone());
+    }
+    let (name, host, port) = (&lane.name, lane.target.host(), lane.target.port());
+    let Some(options) = &args.tls else {
+        return Err(Failure::usage(format!(
+            "{name} is reached over TLS ({}): say with which certificate it is served, with --tls cert=FILE.pem; \
+             `port502 cert server` makes one",
+            lane.target
+        )));
+    };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let place = format!("tls://{host}:{port}?{}", options.trim_start_matches('?'));
+    place.parse().map_err(|error| Failure::usage(format!("--tls {options}: {error}")))
 }
 
 fn cannot_listen_site(target: &Target, error: &io::Error) -> Failure {
@@ -86,7 +133,14 @@ fn cannot_listen_site(target: &Target, error: &io::Error) -> Failure {
     }
 }
 
-fn introduce(args: &Args, map: &Map, path: &Path, is_known: bool, running: &Running) -> Result<(), Failure> {
+fn introduce(
+    args: &Args,
+    map: &Map,
+    path: &Path,
+    is_known: bool,
+    running: &Running,
+    tape: &Tape,
+) -> Result<(), Failure> {
     let targets: Vec<Target> = running.targets().map(|(target, _)| target.clone()).collect();
     let mut lines = Vec::new();
     if !args.quiet {
@@ -103,6 +157,7 @@ fn introduce(args: &Args, map: &Map, path: &Path, is_known: bool, running: &Runn
             lines
                 .push("units that are there twice are at the next address: a unit id is one byte".to_owned());
         }
+        lines.extend(tape.lines());
     }
     introduce_lines(&targets, &lines)
 }
@@ -163,8 +218,9 @@ async fn replay_all(
 ) -> Result<(), Failure> {
     let log = Arc::new(Log::start(args.quiet));
     let requests = Arc::new(AtomicU64::new(0));
-    let options = options(args, &log, &requests);
-    let (mut servers, mut lines) = (Vec::new(), Vec::new());
+    let mut options = options(args, &log, &requests);
+    let tape = Tape::new(args, &mut options);
+    let (mut servers, mut recordings_of, mut lines) = (Vec::new(), Vec::new(), Vec::new());
     for (at, (server, recording)) in (0..).zip(recordings) {
         let target = replay_target(args, at)?;
         let bound = bind(&target, &options)?;
@@ -180,8 +236,11 @@ async fn replay_all(
             path.display(),
             units.join(", ")
         ));
-        servers.push((bound, recording));
+        servers.push(bound);
+        recordings_of.push(recording);
     }
+    let servers = tape.record(servers, &log)?;
+    lines.extend(tape.lines());
     let targets: Vec<Target> = servers.iter().map(|(server, _)| server.target().clone()).collect();
     introduce_lines(&targets, if args.quiet { &[] } else { &lines })?;
     let stops: Vec<Stop> = servers.iter().map(|(server, _)| server.stop_handle()).collect();
@@ -190,15 +249,15 @@ async fn replay_all(
         stops.iter().for_each(Stop::stop);
     });
     let mut serving = JoinSet::new();
-    for (server, recording) in servers {
-        serving.spawn(server.run(Replay::new(recording)));
+    for (bound, recording) in servers.into_iter().zip(recordings_of) {
+        run_one(&mut serving, bound, Replay::new(recording));
     }
     while let Some(ended) = serving.join_next().await {
         if let Ok(Err(error)) = ended {
             return Err(Failure::other(format!("the server ended: {error}")));
         }
     }
-    finish(args, &log, &requests);
+    finish(args, &log, &requests, &tape);
     Ok(())
 }
 
@@ -228,9 +287,10 @@ fn bind(target: &Target, options: &Options) -> Result<Server, Failure> {
     Server::bind(target, options.clone()).map_err(|error| cannot_listen(target, &error))
 }
 
-fn finish(args: &Args, log: &Log, requests: &AtomicU64) {
+fn finish(args: &Args, log: &Log, requests: &AtomicU64, tape: &Tape) {
     log.finish();
     if !args.quiet {
         super::super::eprintln_quietly(&format!("served {}", counted(requests.load(Relaxed), "request")));
     }
+    tape.finish(args);
 }
