@@ -13,7 +13,7 @@ use port502_inspect::evidence::{Evidence, Record, Repeats};
 use port502_inspect::policy::Refusal;
 use port502_inspect::suppress::{Digest, Kind, Noted, Suppressor};
 use port502_inspect::verdict::REASONS;
-use port502_inspect::{Engine, Objection, Reason, State};
+use port502_inspect::{Engine, Learner, Objection, Reason, State};
 use port502_net::Dialler;
 use port502_net::gateway::Lane;
 use port502_session::Instant;
@@ -148,6 +148,16 @@ impl Conduit {
             *current = upstream;
             self.turn.fetch_add(1, Release);
         }
+    }
+
+    /// Remembers from now on who asks for what.
+    pub fn learn(&self) {
+        self.state().learn();
+    }
+
+    /// What was learned since, if anything was to be; no more is.
+    pub fn stop_learning(&self) -> Option<Learner> {
+        self.state().stop_learning()
     }
 
     /// Where requests go, and the number of that answer.

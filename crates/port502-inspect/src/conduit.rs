@@ -220,6 +220,9 @@ impl Inspection {
             Ok(request) => request,
             Err(error) => return refused(self.owed(error), Reason::Malformed(error)),
         };
+        if let Some(learner) = &mut state.learner {
+            learner.observe(now.at, &self.peer, frame.unit, &request);
+        }
         if let Some(at) = self.open.iter().position(|open| open.clients == frame.transaction) {
             if self.open.get(at).is_some_and(|open| now.at.since(open.since) < REUSED_AFTER) {
                 return refused(Refusal::Drop, Reason::TransactionReused);

@@ -16,12 +16,12 @@ use port502_session::Instant;
 use port502_wire::value::Value;
 use port502_wire::{Request, Response, Table, UnitId};
 
-use crate::Reason;
 use crate::engine::{Engine, Peer};
 use crate::grants::Grants;
 use crate::judge::{Demand, demands};
 use crate::policy::Writable;
 use crate::rate::Limiter;
+use crate::{Learner, Reason};
 
 /// The most buckets of rates. Those that are full again make room; when none is, who has none is refused
 /// ([`Reason::TooManyCounted`]): to forget one that is in use would give its client a full one.
@@ -60,6 +60,8 @@ pub struct State {
     connections: BTreeMap<IpAddr, u32>,
     connected: u32,
     uses: u64,
+    /// Who asks for what, while that is learned.
+    pub(crate) learner: Option<Learner>,
 }
 
 /// Whose rate.
@@ -167,6 +169,7 @@ impl State {
             connections: BTreeMap::new(),
             connected: 0,
             uses: 0,
+            learner: None,
         }
     }
 
@@ -208,6 +211,22 @@ impl State {
             })
             .collect();
         self.all_is_old();
+    }
+
+    /// Remembers from now on who asks for what: each request that is one, whether it may pass or not.
+    pub fn learn(&mut self) {
+        self.learner.get_or_insert_default();
+    }
+
+    /// What was learned so far.
+    #[must_use]
+    pub const fn learned(&self) -> Option<&Learner> {
+        self.learner.as_ref()
+    }
+
+    /// What was learned, and no more is.
+    pub fn stop_learning(&mut self) -> Option<Learner> {
+        self.learner.take()
     }
 
     /// What a client may do.
@@ -417,7 +436,7 @@ impl State {
             for demand in demands(request).into_iter().flatten().filter(|demand| !demand.writes) {
                 for (at, probe) in engine.probes.touching(demand.table, demand.first, demand.last()) {
                     if let Some(value) = read(probe, demand, response) {
-                        self.learn(now, (at, unit), asked, value.into());
+                        self.learn_value(now, (at, unit), asked, value.into());
                     }
                 }
             }
@@ -446,7 +465,7 @@ impl State {
         }
     }
 
-    fn learn(&mut self, now: Instant, (at, unit): (usize, UnitId), asked: Generation, value: Number) {
+    fn learn_value(&mut self, now: Instant, (at, unit): (usize, UnitId), asked: Generation, value: Number) {
         if asked < self.forgotten_at(unit) {
             return;
         }

@@ -1,5 +1,7 @@
 //! `port502 guard`: stands where clients used to reach devices, and lets through what the site needs.
 
+mod confine;
+mod learn;
 mod metrics;
 mod outputs;
 pub(crate) mod plan;
@@ -35,6 +37,13 @@ pub(crate) struct Args {
     /// Let everything pass that is a request, and record what would be refused, whatever the site file says.
     #[arg(long)]
     alert: bool,
+    /// Let everything pass that is a request, remember for so long who asks for what, and then write a proposal of
+    /// rules, for people to read; without end the proposal comes with the guard's.
+    #[arg(long, value_name = "DURATION", value_parser = super::duration)]
+    learn: Option<Duration>,
+    /// Where to write the proposal.
+    #[arg(long, value_name = "FILE", default_value = "learned.toml", requires = "learn")]
+    learn_to: PathBuf,
     /// Print one JSON object for each refused or alerted transaction, in the place of lines for people, which go to
     /// stderr then.
     #[arg(long)]
@@ -77,15 +86,26 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     runtime.map_err(cannot)?.block_on(serve(args, plan, timekeeper))
 }
 
+/// What a guard that works is waiting for.
+enum Asked {
+    /// To read its files again.
+    Reload,
+    /// The end of the time to learn.
+    Learned,
+    /// A place to listen is lost.
+    Ended(Failure),
+}
+
 fn plan(args: &Args) -> Result<Plan, Failure> {
     let site = crate::site_file::read(&args.site)?;
-    Plan::of(&site, &args.only, args.alert)
+    Plan::of(site, &args.only, args.alert || args.learn.is_some())
         .map_err(|message| Failure::usage(format!("{}: {message}", args.site.display())))
 }
 
 async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failure> {
     let log = Arc::new(if args.json { Log::aside(args.quiet) } else { Log::start(args.quiet) });
     let recorder = outputs::start(args, &log)?;
+    let learning = args.learn.map(|time| learn::Learning::begin(&args.learn_to, time)).transpose()?;
     let mut running = Running::new(running::Setup {
         log: Arc::clone(&log),
         recorder: Arc::clone(&recorder),
@@ -103,31 +123,48 @@ async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failur
         }
         None => None,
     };
+    if let Err(error) = confine::no_programs() {
+        log.line(format_args!("the system does not let the guard give up what it does not need: {error}"));
+    }
+    let mut learning = learning.inspect(|_| running.learn());
     let mut reload = signal::Reload::new();
     let mut stop = signal::Interrupt::new();
     loop {
+        let learned = learn::over(learning.as_ref(), running.timekeeper());
         let asked = stop
             .or(async {
                 tokio::select! {
-                    () = reload.asked() => None,
-                    ended = running.ended() => Some(ended),
+                    () = reload.asked() => Asked::Reload,
+                    () = learned => Asked::Learned,
+                    ended = running.ended() => Asked::Ended(ended),
                 }
             })
             .await;
         match asked {
             None => break,
-            Some(Some(failure)) => {
+            Some(Asked::Ended(failure)) => {
                 running.stop().await;
                 return Err(failure);
             }
-            Some(None) => again(args, &mut running, &log).await,
+            Some(Asked::Learned) => {
+                let Some(learning) = learning.take() else { continue };
+                match learning.propose(&running) {
+                    Ok(told) => log.line(format_args!("{told}; everything passes as before")),
+                    Err(failure) => super::eprintln_quietly(&format!("port502: {}", failure.message)),
+                }
+            }
+            Some(Asked::Reload) => again(args, &mut running, &log).await,
         }
     }
     running.stop().await;
+    let proposed = learning.map(|learning| learning.propose(&running)).transpose();
     let left = recorder.finish();
     log.finish();
     if !args.quiet {
         super::eprintln_quietly(&running.summary());
+    }
+    if let Some(told) = proposed? {
+        super::eprintln_quietly(&told);
     }
     if left != 0 {
         let left = crate::output::counted(u64::try_from(left).unwrap_or(u64::MAX), "record");

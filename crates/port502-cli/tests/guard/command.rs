@@ -168,3 +168,60 @@ fn alert_lets_pass_and_says_so() {
     assert_eq!(folder.run(&format!("port502 write 127.0.0.1:{port} --unit 7 h:0=1")).code, 0);
     guard.says("pump: alerted 127.0.0.1");
 }
+
+#[test]
+fn what_was_seen_is_proposed_and_then_enforced() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    let listen = format!("tcp://127.0.0.1:{port}");
+    let before = site(&target, &listen, "");
+    folder.write("site.toml", &before);
+    folder.write("there.toml", "");
+    let there = folder.run("port502 guard site.toml --learn 1h --learn-to there.toml");
+    assert!(there.code == 1 && there.err.contains("move it away"), "{there:?}");
+
+    let guard = Running::start(folder.command("port502", &["guard", "site.toml", "--learn", "3s"]));
+    guard.says("listening on");
+    let ask = |what: &str| folder.run(&format!("port502 {what}")).code;
+    let at = format!("127.0.0.1:{port} --unit 3");
+    // Within what the tags need; beyond it; and what nobody should do.
+    assert_eq!(ask(&format!("read {at} h:100")), 0);
+    assert_eq!(ask(&format!("write {at} h:300=7")), 0);
+    assert_eq!(ask(&format!("identify {at}")), 0);
+    guard.says("what 1 client asked for is proposed as rules in learned.toml");
+    assert_eq!(ask(&format!("write {at} h:301=7")), 0, "everything passes as before");
+    drop(guard);
+
+    let learned = folder.read("learned.toml");
+    assert!(learned.contains("[guard.pump]") && learned.contains("written: holding:300 = 7"), "{learned}");
+    let start = before.find("[guard.pump]").unwrap();
+    folder.write("site.toml", &format!("{}{learned}", &before[..start]));
+    let guard = Running::start(folder.command("port502", &["guard", "site.toml"]));
+    guard.says("listening on");
+    for (what, code) in [("read", "h:100"), ("write", "h:300=7"), ("identify", "")].into_iter().zip([0; 3]) {
+        assert_eq!(ask(&format!("{} {at} {}", what.0, what.1)), code, "{what:?}\n{learned}");
+    }
+    assert_eq!(ask(&format!("write {at} h:300=8")), 5, "{learned}");
+    assert_eq!(ask(&format!("write {at} h:301=7")), 5, "{learned}");
+}
+
+#[test]
+fn it_gives_up_what_it_does_not_need() {
+    let folder = Folder::new();
+    folder.write("site.toml", &site("tcp://127.0.0.1:1", &format!("tcp://127.0.0.1:{}", free_port()), ""));
+    let guard = Running::start(folder.command("port502", &["guard", "site.toml"]));
+    guard.says("leads to pump");
+    let tasks = format!("/proc/{}/task", guard.child.id());
+    // It does so right behind its first lines.
+    let confined = || {
+        let all: Vec<String> = std::fs::read_dir(&tasks)
+            .unwrap()
+            .map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap_or_default())
+            .collect();
+        all.iter().all(|status| status.contains("Seccomp:\t2"))
+    };
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !confined() && std::time::Instant::now() < until {}
+    assert!(confined(), "some thread of it may still start programs");
+}

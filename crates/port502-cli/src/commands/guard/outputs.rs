@@ -102,8 +102,7 @@ pub(super) fn start(args: &Args, log: &Arc<Log>) -> Result<Arc<Recorder>, Failur
             sinks.push(Box::new(Server::new(address.clone(), format)));
         }
     }
-    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let origin = Origin { hostname: hostname.trim().to_owned(), ..Origin::default() };
+    let origin = Origin { hostname: hostname(), ..Origin::default() };
     let observer = {
         let log = Arc::clone(log);
         Arc::new(move |event: &SinkEvent<'_>| match event {
@@ -119,6 +118,14 @@ pub(super) fn start(args: &Args, log: &Arc<Log>) -> Result<Arc<Recorder>, Failur
     };
     let recorder = Recorder::start(sinks, origin, Some(observer));
     recorder.map(Arc::new).map_err(|error| Failure::other(format!("cannot start: {error}")))
+}
+
+/// What this machine is called.
+fn hostname() -> String {
+    #[cfg(unix)]
+    return rustix::system::uname().nodename().to_string_lossy().into_owned();
+    #[cfg(not(unix))]
+    std::env::var("COMPUTERNAME").unwrap_or_default()
 }
 
 /// Where it listens, and then what stands behind it.

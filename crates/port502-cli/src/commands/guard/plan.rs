@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) conduits: Vec<ConduitPlan>,
     /// For the hours of rules.
     pub(crate) zone: TimeZone,
+    /// What it is made of.
+    pub(crate) site: Arc<Site>,
 }
 
 /// One conduit.
@@ -54,7 +56,7 @@ impl ConduitPlan {
 
 impl Plan {
     /// Of the conduits called `only`, or of all.
-    pub(crate) fn of(site: &Site, only: &[String], alert: bool) -> Result<Plan, String> {
+    pub(crate) fn of(site: Site, only: &[String], alert: bool) -> Result<Plan, String> {
         let names = || site.conduits().iter().map(|conduit| conduit.name.as_str());
         if site.conduits().is_empty() {
             return Err("there is no [guard.NAME] section, which says where to listen and what passes; \
@@ -69,7 +71,7 @@ impl Plan {
         }
         let zone = TimeZone::get(site.timezone())
             .map_err(|_| format!("{} is not a time zone that is known here", site.timezone()))?;
-        let mut policy = compile(site).policy;
+        let mut policy = compile(&site).policy;
         let wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
         if alert {
             for conduit in &mut policy.conduits {
@@ -93,11 +95,11 @@ impl Plan {
                     .map(|target| with_files(target, conduit.tls.as_ref()))
                     .collect::<Result<_, _>>()?,
                 engine: Arc::new(engine),
-                to: to(site, conduit),
+                to: to(&site, conduit),
                 devices: devices.collect::<Vec<_>>().join(", "),
             });
         }
-        Ok(Plan { conduits, zone })
+        Ok(Plan { conduits, zone, site: Arc::new(site) })
     }
 
     /// How far the week has come where the site is.

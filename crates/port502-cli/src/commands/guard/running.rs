@@ -12,6 +12,8 @@ use port502_net::gateway::{Lane, LaneEvent, LaneOptions};
 use port502_net::server::{self, Server, Stop};
 use port502_net::{Dialler, Target};
 use port502_session::duration;
+use port502_site::Site;
+use port502_site::proposal::proposal;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -56,6 +58,7 @@ pub(crate) struct Running {
     clock: Arc<Clock>,
     zone: Arc<Mutex<TimeZone>>,
     standing: Vec<Standing>,
+    site: Option<Arc<Site>>,
     /// Shared links, by where they lead.
     lanes: BTreeMap<String, Lane>,
     shown: Shown,
@@ -96,6 +99,7 @@ impl Running {
             clock,
             zone,
             standing: Vec::new(),
+            site: None,
             lanes: BTreeMap::new(),
             shown,
             requests: Arc::default(),
@@ -128,6 +132,7 @@ impl Running {
             }
         }
         // From here on nothing fails.
+        self.site = Some(Arc::clone(&plan.site));
         *self.zone.lock().unwrap_or_else(PoisonError::into_inner) = plan.zone.clone();
         self.clock.set_week(Plan::week(&plan.zone));
         let mut old = std::mem::take(&mut self.standing);
@@ -276,6 +281,33 @@ impl Running {
                 let _ = ended.send(Failure::other(format!("{}: {error}", shown(&local)))).await;
             }
         });
+    }
+
+    /// Remembers from now on who asks for what.
+    pub(crate) fn learn(&self) {
+        self.standing.iter().for_each(|standing| standing.conduit.learn());
+    }
+
+    /// The rules that were learned, a section for each conduit; how many clients they are for.
+    pub(crate) fn learned(&self) -> (String, usize) {
+        let (mut text, mut clients) = (String::new(), 0);
+        let Some(site) = &self.site else { return (text, clients) };
+        let when = |then| self.clock.wall(then).to_string();
+        for standing in &self.standing {
+            let conduit = site.conduits().iter().find(|conduit| conduit.name == standing.name);
+            if let (Some(conduit), Some(learned)) = (conduit, standing.conduit.stop_learning()) {
+                clients += learned.clients().len();
+                if !text.is_empty() {
+                    text.push('\n');
+                }
+                text.push_str(&proposal(&learned, site, conduit, &when));
+            }
+        }
+        (text, clients)
+    }
+
+    pub(crate) fn timekeeper(&self) -> Handle {
+        self.setup.timekeeper.clone()
     }
 
     /// Waits until a place to listen is lost.
