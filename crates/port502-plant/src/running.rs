@@ -143,8 +143,9 @@ impl Own {
 
     /// The same, reached by a guard of this very process that listens at `guard`.
     #[must_use]
-    pub fn behind(self, guard: SocketAddr) -> Own {
-        Own { addresses: vec![guard], ..self }
+    pub fn behind(mut self, guard: SocketAddr) -> Own {
+        self.addresses = vec![guard];
+        self
     }
 
     /// Whether `address` is one of them, and on this machine only.
