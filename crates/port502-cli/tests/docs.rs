@@ -663,6 +663,7 @@ fn the_limits_of_the_architecture_are_those_of_the_code() {
         ("server::Limits::transactions", s.limits.transactions.to_string()),
         ("server::Limits::idle", whole(s.limits.idle)),
         ("server::Limits::frame", whole(s.limits.frame)),
+        ("guard::Options::idle", whole(port502_guard::Options::default().idle)),
         ("gateway::LaneOptions::wait", time(lane.wait)),
         ("gateway::LaneOptions::timeout", time(lane.timeout)),
         ("gateway::LaneOptions::in_flight", lane.in_flight.to_string()),

@@ -94,6 +94,7 @@ impl Head<'_> {
         line("ca", conduit.tls.as_ref().and_then(|files| files.ca.as_deref()).map(quoted));
         let refuse = (conduit.refusal != Refusal::default()).then(|| quoted(&conduit.refusal.to_string()));
         line("refuse", refuse);
+        line("share", conduit.share.then(|| "true".to_owned()));
         line("connections", connections.map(|count| count.to_string()));
         line("connections_per_client", connections_per_client.map(|count| count.to_string()));
         line("requests", requests.map(|rate| quoted(&rate.to_string())));

@@ -505,6 +505,8 @@ pub struct Conduit {
     pub mode: Mode,
     /// What a refusal looks like.
     pub refusal: Refusal,
+    /// Whether all clients share one connection to the device, whatever it takes.
+    pub share: bool,
     /// How many clients, and how fast they are.
     pub limits: policy::Limits,
     /// For tls.

@@ -51,6 +51,7 @@ pub fn whole(site: &Site, plan: &PollPlan, name: &str, networks: &[Network]) -> 
         deny: Vec::new(),
         mode: Mode::default(),
         refusal: Refusal::default(),
+        share: false,
         limits: Limits::default(),
         tls: None,
         description: None,

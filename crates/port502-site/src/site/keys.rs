@@ -488,6 +488,12 @@ pub const GUARD: Section = Section {
             "exception",
             "What a refusal looks like: `exception`, `exception:2`, `drop`, `reset`.",
         ),
+        default(
+            "share",
+            "true or false",
+            "false",
+            "All clients share one connection to the device. So it always is with `one-client` devices, buses, and links with a `gap` or `connect_delay`.",
+        ),
         optional("connections", "integer", "Connections at once."),
         optional("connections_per_client", "integer", "Connections at once from one address."),
         optional("requests", "rate", "Requests of one client: `\"50/s\"`."),

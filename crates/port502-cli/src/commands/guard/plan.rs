@@ -152,7 +152,7 @@ fn to(site: &Site, conduit: &Conduit) -> To {
     To {
         name: lane.name.clone(),
         target: lane.target.clone(),
-        shared: !streams || one_client || slow,
+        shared: conduit.share || !streams || one_client || slow,
         options,
     }
 }

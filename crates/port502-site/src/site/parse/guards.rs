@@ -32,6 +32,7 @@ impl<'a> Parser<'a> {
         let deny = self.rules(fields, "deny", &units);
         let mode = self.mode(fields).unwrap_or_default();
         let refusal = self.refusal(fields).unwrap_or_default();
+        let share = self.faults.boolean(fields, "share").unwrap_or(false);
         let limits = policy::Limits {
             connections: self.faults.integer(fields, "connections", 1, 100_000),
             connections_per_client: self.faults.integer(fields, "connections_per_client", 1, 100_000),
@@ -48,6 +49,7 @@ impl<'a> Parser<'a> {
             deny,
             mode,
             refusal,
+            share,
             limits,
             tls,
             description,
