@@ -9,6 +9,7 @@ pub mod client;
 pub mod fault;
 pub mod gateway;
 pub mod memory;
+mod pause;
 mod pdu;
 mod serial;
 pub mod server;
