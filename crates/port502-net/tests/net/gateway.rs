@@ -218,6 +218,6 @@ async fn fifty_clients_on_a_bus_of_19200_baud_in_real_time() {
     println!("shares {least} to {most} of {sum}; {:.1} % of {possible:.0}", part * 100.0);
     let mean = f64::from(sum) / 49.0;
     assert!(f64::from(least) > mean * 0.8 && f64::from(most) < mean * 1.2, "{shares:?}");
-    // Looks at the dead unit take 2 % of the time. The rest is how late a busy machine wakes whom.
+    // The rest is how late a busy machine wakes whom.
     assert!(part > 0.8, "{part}");
 }
