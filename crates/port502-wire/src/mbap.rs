@@ -212,6 +212,7 @@ fn length_field(pdu_len: usize) -> u16 {
 ///
 /// # Errors
 /// A PDU that is empty or longer than [`PDU_MAX`], or a small buffer.
+#[inline]
 pub fn emit<'b>(frame: &Frame<'_>, buffer: &'b mut [u8]) -> Result<&'b [u8], EmitError> {
     let len = frame.pdu.len();
     if len == 0 || len > PDU_MAX {

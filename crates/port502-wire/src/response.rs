@@ -193,8 +193,8 @@ fn counted(function: u8, body: &[u8]) -> Result<&[u8], PduError> {
     Err(PduError::ByteCount { function, got: count.into(), implied })
 }
 
-/// The most bytes that answer one request for bits: 2000 of them.
-const BIT_BYTES_MAX: usize = 250;
+/// The most bytes that answer one read: 2000 bits, or 125 registers.
+const VALUE_BYTES_MAX: usize = 250;
 
 fn parse_bits(function: u8, body: &[u8]) -> Result<Bits<'_>, PduError> {
     let bytes = counted(function, body)?;
@@ -202,7 +202,7 @@ fn parse_bits(function: u8, body: &[u8]) -> Result<Bits<'_>, PduError> {
         let [got, implied] = [bytes.len(), implied].map(|n| u16::try_from(n).unwrap_or(u16::MAX));
         PduError::ByteCount { function, got, implied }
     };
-    let right = bytes.len().clamp(1, BIT_BYTES_MAX);
+    let right = bytes.len().clamp(1, VALUE_BYTES_MAX);
     Bits::new(bytes, bytes.len() * 8).filter(|_| bytes.len() == right).ok_or_else(|| bad(right))
 }
 
@@ -214,6 +214,29 @@ fn parse_registers(function: u8, bytes: &[u8], min: u16) -> Result<Registers<'_>
 }
 
 impl<'a> Response<'a> {
+    /// Whether `response` answers `request` in the most usual way: a read of one table, and as many values as were
+    /// asked for. [`parse`](Self::parse) and [`answers`](Self::answers) say the same of what this accepts, and cost
+    /// several times as much; of all else it says nothing.
+    #[inline]
+    #[must_use]
+    pub fn is_plain_answer(response: &[u8], request: &[u8]) -> bool {
+        let &[asked, _, _, high, low] = request else { return false };
+        let &[function, count, ref values @ ..] = response else { return false };
+        let implied = match FunctionCode(asked) {
+            FunctionCode::READ_COILS | FunctionCode::READ_DISCRETE_INPUTS => {
+                crate::bits::bytes_for(word(high, low))
+            }
+            FunctionCode::READ_HOLDING_REGISTERS | FunctionCode::READ_INPUT_REGISTERS => {
+                usize::from(word(high, low)) * 2
+            }
+            _ => return false,
+        };
+        function == asked
+            && usize::from(count) == implied
+            && values.len() == implied
+            && (1..=VALUE_BYTES_MAX).contains(&implied)
+    }
+
     /// Reads a response PDU to its end.
     ///
     /// # Errors

@@ -9,10 +9,11 @@ use port502_session::line::{ADU_MAX, ClientLine, Event, StartError};
 use port502_session::target::{Carrier, LineSettings};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::connection::{End, Queue, meanwhile};
 use super::{Command, Error, ProtocolError, RequestError};
+use crate::pause::Pause;
 use crate::udp::DATAGRAM_MAX;
 use crate::{Pdu, Target};
 
@@ -31,6 +32,7 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         datagrams: target.link().carrier() == Carrier::Udp,
         epoch: Instant::now(),
         input: Box::new([0; DATAGRAM_MAX]),
+        pause: Pause::default(),
     };
     let mut answered = false;
     let end = loop {
@@ -80,6 +82,7 @@ struct Line<'t, S> {
     datagrams: bool,
     epoch: Instant,
     input: Box<[u8; DATAGRAM_MAX]>,
+    pause: Pause,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
@@ -135,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
             tokio::select! {
                 biased;
                 heard = read(&mut self.stream, &mut self.input) => self.pass_over(heard.map_err(unsent)?),
-                () = sleep_until(wake) => {}
+                () = self.pause.until(wake) => {}
             }
             if command.deadline <= Instant::now() {
                 return late(false);
@@ -167,7 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
             let heard = tokio::select! {
                 biased;
                 heard = read(&mut self.stream, &mut self.input) => Some(heard.map_err(sent)?),
-                () = sleep_until(wake) => None,
+                () = self.pause.until(wake) => None,
             };
             if let Some(result) = self.digest(heard, command) {
                 return Ok(result);

@@ -5,14 +5,13 @@ use std::ops::RangeInclusive;
 use port502_wire::{ExceptionCode, Request, Table};
 
 /// A read of one table, in a number that sorts by unit, table and first address.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct ReadKey(u64);
 
 impl ReadKey {
     pub(super) fn new(unit: u8, function: u8, start: u16, count: u16) -> Self {
-        let [s1, s0] = start.to_be_bytes();
-        let [c1, c0] = count.to_be_bytes();
-        ReadKey(u64::from_be_bytes([0, 0, unit, function, s1, s0, c1, c0]))
+        let of = u64::from(unit) << 8 | u64::from(function);
+        ReadKey(of << 32 | u64::from(start) << 16 | u64::from(count))
     }
 
     pub(super) fn lowest(unit: u8, function: u8, start: u16) -> Self {
@@ -21,6 +20,10 @@ impl ReadKey {
 
     pub(super) fn highest(unit: u8, function: u8, start: u16) -> Self {
         Self::new(unit, function, start, u16::MAX)
+    }
+
+    pub(super) fn number(self) -> u64 {
+        self.0
     }
 
     pub(super) fn unit(self) -> u8 {
@@ -92,8 +95,21 @@ pub(super) enum Bytes {
 const SHORT_MAX: usize = 14;
 
 impl Bytes {
+    /// None, which takes no memory.
+    pub(super) const NONE: Bytes = Bytes::Short { len: 0, bytes: [0; SHORT_MAX] };
+
     #[inline]
     pub(super) fn new(pdu: &[u8]) -> Self {
+        let mut bytes = [0; SHORT_MAX];
+        // A copy whose length the compiler knows is a few instructions in the place of a call.
+        if let (Ok(five), Some(room)) = (<&[u8; 5]>::try_from(pdu), bytes.first_chunk_mut()) {
+            *room = *five;
+            return Bytes::Short { len: 5, bytes };
+        }
+        Self::of_any_length(pdu)
+    }
+
+    fn of_any_length(pdu: &[u8]) -> Self {
         let mut bytes = [0; SHORT_MAX];
         match (bytes.get_mut(..pdu.len()), u8::try_from(pdu.len())) {
             (Some(room), Ok(len)) => {

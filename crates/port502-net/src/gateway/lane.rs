@@ -150,6 +150,7 @@ impl Lane {
     }
 
     /// A place for a client, whose answers go to `inbox`.
+    #[cold]
     #[must_use]
     pub fn seat(&self, inbox: &Arc<Inbox>) -> Seat {
         let key = self.0.shared.state().queue.join(Arc::clone(inbox));

@@ -14,6 +14,7 @@
 //! A burst stays a burst: the requests of one read go out with one write, and the answers of one read come back
 //! with one write to each client. What the lane promises about order stands in [`Lane`]'s documentation.
 
+mod alike;
 mod ask;
 mod breaker;
 mod cache;

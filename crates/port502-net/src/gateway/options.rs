@@ -137,10 +137,12 @@ impl Default for LaneOptions {
 }
 
 impl LaneOptions {
+    #[inline]
     pub(super) fn device(&self, unit: UnitId) -> &DeviceOptions {
         if self.devices.is_empty() { &self.device } else { self.devices.get(&unit).unwrap_or(&self.device) }
     }
 
+    #[inline]
     pub(super) fn timeout(&self, unit: UnitId) -> Duration {
         self.device(unit).timeout.unwrap_or(self.timeout)
     }

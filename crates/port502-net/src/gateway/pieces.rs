@@ -23,14 +23,24 @@ impl Pieces {
     ///
     /// # Errors
     /// What is owed for a request that cannot be taken to pieces: exception 03 for a write, which is all or nothing.
+    #[inline]
     pub(super) fn of(
         device: &DeviceOptions,
         pdu: &[u8],
         effect: &Effect,
-    ) -> Result<Option<Pieces>, ExceptionCode> {
+    ) -> Result<Option<Box<Pieces>>, ExceptionCode> {
+        // What most devices are.
         if device.max_registers.is_none() && device.max_bits.is_none() {
             return Ok(None);
         }
+        Self::for_limited(device, pdu, effect)
+    }
+
+    fn for_limited(
+        device: &DeviceOptions,
+        pdu: &[u8],
+        effect: &Effect,
+    ) -> Result<Option<Box<Pieces>>, ExceptionCode> {
         let limit = |bits: bool| if bits { device.max_bits } else { device.max_registers };
         match effect {
             Effect::Read { table, start, count } => {
@@ -40,7 +50,8 @@ impl Pieces {
                 let function = pdu.first().copied().unwrap_or_default();
                 let (start, count) = (*start, *count);
                 let data = Vec::with_capacity(PDU_MAX);
-                Ok(Some(Pieces { function, start, count, max, done: 0, data, pdu: [0; 5] }))
+                let pieces = Pieces { function, start, count, max, done: 0, data, pdu: [0; 5] };
+                Ok(Some(Box::new(pieces)))
             }
             Effect::Write { table, addresses } => {
                 let last = addresses.end() - addresses.start();
@@ -93,7 +104,7 @@ mod tests {
     use super::super::ask::effect;
     use super::*;
 
-    fn of(device: &DeviceOptions, pdu: &[u8]) -> Result<Option<Pieces>, ExceptionCode> {
+    fn of(device: &DeviceOptions, pdu: &[u8]) -> Result<Option<Box<Pieces>>, ExceptionCode> {
         Pieces::of(device, pdu, &effect(pdu).unwrap())
     }
 

@@ -13,9 +13,7 @@
 //!
 //! A write is here everything that is not known to be a read. One to unit 0, the broadcast of buses, is one to all units.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, Hasher};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +21,7 @@ use port502_wire::mbap::TransactionId;
 use port502_wire::{ExceptionCode, PDU_MAX, UnitId};
 use tokio::time::Instant;
 
+use super::alike::{Alike, Chain};
 use super::ask::{Bytes, Effect, ReadKey, effect};
 use super::breaker::{Admission, Breaker, Turn};
 use super::cache::Cache;
@@ -97,14 +96,31 @@ struct Waiter {
     asked: UnitId,
 }
 
+/// How far a request has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
-    Queued,
-    Out,
+    /// There is none: its slot is free.
+    Free,
+    Queued {
+        /// Until then it may wait.
+        until: Instant,
+        /// Writes that its client had submitted before it.
+        behind: u64,
+    },
+    Out(Departure),
     /// Between two pieces.
-    Between,
+    Between(Departure),
 }
 
+/// When a request went out, its first piece that is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Departure {
+    at: Instant,
+    /// The unit's count of writes then.
+    epoch: u64,
+}
+
+/// A request in its slot. It is filled and emptied where it is: moving it costs more than all that is done with it.
 #[derive(Debug)]
 struct Request {
     stage: Stage,
@@ -116,16 +132,6 @@ struct Request {
     barrier: Option<Effect>,
     waiter: Waiter,
     joined: Vec<Waiter>,
-    /// Writes that its client had submitted before it.
-    behind: u64,
-    /// Its neighbours among queued reads with the same key.
-    newer: u32,
-    older: u32,
-    arrived: Instant,
-    /// When it went out, its first piece that is.
-    sent: Instant,
-    /// The unit's count of writes then.
-    epoch: u64,
     probe: bool,
     pieces: Option<Box<Pieces>>,
 }
@@ -152,15 +158,6 @@ struct Unit {
     status: UnitStatus,
 }
 
-/// Reads of the same unit, table and addresses.
-#[derive(Clone, Copy, Debug)]
-struct Alike {
-    /// The one that was queued last, which knows the one before it.
-    newest: u32,
-    /// The one that went out last.
-    out: u32,
-}
-
 /// What stands in the ring.
 #[derive(Clone, Copy, Debug)]
 enum Due {
@@ -184,13 +181,13 @@ pub(super) struct Queue {
     pub(super) options: Arc<LaneOptions>,
     clients: Vec<Client>,
     free_clients: Vec<u32>,
-    requests: Vec<Option<Request>>,
+    requests: Vec<Request>,
     free_requests: Vec<u32>,
     ring: VecDeque<Due>,
     /// Requests that the client in front has got out in this turn.
     turn: usize,
-    /// Reads that are alike.
-    alike: HashMap<ReadKey, Alike, Seeded>,
+    /// The reads among them that others can share.
+    alike: Alike,
     units: Vec<Option<Box<Unit>>>,
     cache: Cache,
     queued: usize,
@@ -213,7 +210,7 @@ impl Queue {
             free_requests: Vec::new(),
             ring: VecDeque::new(),
             turn: 0,
-            alike: HashMap::with_hasher(Seeded::new()),
+            alike: Alike::default(),
             units: (0..=u8::MAX).map(|_| None).collect(),
             cache: Cache::default(),
             queued: 0,
@@ -249,10 +246,11 @@ impl Queue {
         let reusable = !client.in_ring;
         for slot in queue {
             self.queued -= 1;
-            let Some(request) = self.take(slot) else { continue };
-            self.unlink(slot, &request);
-            if request.probe {
-                self.unit(request.unit, now).breaker.probe_lost(now);
+            let Some(request) = live(&mut self.requests, slot) else { continue };
+            let (unit, probe) = (request.unit, request.probe);
+            self.release(slot);
+            if probe {
+                self.unit(unit, now).breaker.probe_lost(now);
             }
         }
         if reusable {
@@ -279,11 +277,16 @@ impl Queue {
         self.status.requests += 1;
         let submitted = self.decide(key, ask, now, out);
         match submitted {
-            Submitted::Refused(code) => *self.status.refused.entry(code.code()).or_default() += 1,
+            Submitted::Refused(code) => self.count_refused(code),
             Submitted::Answered(_) => self.status.cached += 1,
             Submitted::Queued => {}
         }
         submitted
+    }
+
+    #[cold]
+    fn count_refused(&mut self, code: ExceptionCode) {
+        *self.status.refused.entry(code.code()).or_default() += 1;
     }
 
     fn decide(&mut self, key: ClientKey, ask: &Ask<'_>, now: Instant, out: &mut [u8; PDU_MAX]) -> Submitted {
@@ -294,12 +297,13 @@ impl Queue {
         if self.unreachable_until.is_some_and(|until| now < until) || self.queued >= QUEUED_MAX {
             return Submitted::Refused(ExceptionCode::GatewayPathUnavailable);
         }
-        let device = *self.options.device(ask.unit);
-        let pieces = match Pieces::of(&device, ask.pdu, &effect) {
-            Ok(pieces) if pieces.is_some() && device.larger == Larger::Refuse => {
+        let device = self.options.device(ask.unit);
+        let max_age = device.max_age;
+        let pieces = match Pieces::of(device, ask.pdu, &effect) {
+            Ok(Some(_)) if device.larger == Larger::Refuse => {
                 return Submitted::Refused(ExceptionCode::IllegalDataValue);
             }
-            Ok(pieces) => pieces.map(Box::new),
+            Ok(pieces) => pieces,
             Err(code) => return Submitted::Refused(code),
         };
         let Some(client) = self.client(key) else {
@@ -315,7 +319,7 @@ impl Queue {
             _ => None,
         };
         if let (Some(read), true) = (read, idle) {
-            if let Some(max_age) = device.max_age
+            if let Some(max_age) = max_age
                 && let Some(pdu) = self.cache.find(read, now, max_age)
                 && let Some(room) = out.get_mut(..pdu.len())
             {
@@ -336,24 +340,23 @@ impl Queue {
             effect => Some(effect),
         };
         let writes = u64::from(barrier.is_some());
-        let slot = self.put(Request {
-            stage: Stage::Queued,
-            unit: ask.unit,
-            pdu: Bytes::new(ask.pdu),
-            key: read,
-            barrier,
-            waiter,
-            joined: Vec::new(),
-            behind,
-            newer: NONE,
-            older: NONE,
-            arrived: now,
-            sent: now,
-            epoch: 0,
-            probe,
-            pieces,
-        });
-        self.link(slot, read);
+        let stage = Stage::Queued { until: now + self.options.wait, behind };
+        let slot = self.free_slot();
+        if let Some(request) = self.requests.get_mut(slot as usize) {
+            request.stage = stage;
+            request.unit = ask.unit;
+            request.pdu = Bytes::new(ask.pdu);
+            request.key = read;
+            request.barrier = barrier;
+            request.waiter = waiter;
+            request.probe = probe;
+            if pieces.is_some() {
+                request.pieces = pieces;
+            }
+        }
+        if let (Some(key), true) = (read, self.options.coalesce) {
+            self.alike.put(slot, key, Chain::Queued);
+        }
         self.queued += 1;
         if let Some(client) = self.client(key) {
             client.open += 1;
@@ -367,14 +370,15 @@ impl Queue {
     }
 
     /// Lets a read share the answer of one that is out already.
+    #[inline]
     fn join_out(&mut self, key: ReadKey, waiter: Waiter) -> bool {
-        let Some(&Alike { out: slot, .. }) = self.alike.get(&key) else { return false };
-        let Some(Some(request)) = self.requests.get(slot as usize) else { return false };
-        let epoch = self.units.get(usize::from(request.unit.get())).and_then(Option::as_ref);
-        if epoch.is_none_or(|unit| unit.epoch != request.epoch) {
+        let Some(slot) = self.alike.first(key, Chain::Out) else { return false };
+        let Some(request) = live(&mut self.requests, slot) else { return false };
+        let Stage::Out(departure) = request.stage else { return false };
+        let unit = self.units.get(usize::from(request.unit.get())).and_then(Option::as_ref);
+        if unit.is_none_or(|unit| unit.epoch != departure.epoch) {
             return false;
         }
-        let Some(Some(request)) = self.requests.get_mut(slot as usize) else { return false };
         request.joined.push(waiter);
         if let Some(client) = self.client(waiter.client) {
             client.open += 1;
@@ -399,32 +403,37 @@ impl Queue {
             if self.not_before.is_some_and(|at| now < at) {
                 return None;
             }
-            let slot = match self.ring.pop_front()? {
-                Due::Piece(slot) => slot,
+            let slot = match *self.ring.front()? {
+                Due::Piece(slot) => {
+                    self.ring.pop_front();
+                    slot
+                }
                 Due::Client(slot) => match self.take_turn(slot) {
                     Some(slot) => slot,
                     None => continue,
                 },
             };
-            let Some(Some(request)) = self.requests.get(slot as usize) else { continue };
-            if request.stage == Stage::Queued {
-                self.queued -= 1;
-                if now.saturating_duration_since(request.arrived) > self.options.wait {
-                    self.unlink_slot(slot);
-                    self.end(slot, Failure::NotSent, now);
-                    continue;
+            let Some(request) = live(&mut self.requests, slot) else { continue };
+            let may_go = match request.stage {
+                Stage::Queued { until, .. } => {
+                    self.queued -= 1;
+                    now <= until
                 }
-                self.depart(slot, now);
-            } else if !self.is_wanted(slot) {
-                self.forget(slot, now);
-                continue;
+                _ => self.is_wanted(slot),
+            };
+            if may_go {
+                break slot;
             }
-            break slot;
+            self.end(slot, Failure::NotSent, now);
         };
         self.in_flight += 1;
         self.not_before = None;
-        let request = self.requests.get_mut(slot as usize)?.as_mut()?;
-        request.stage = Stage::Out;
+        match live(&mut self.requests, slot)?.stage {
+            Stage::Queued { .. } => self.depart(slot, now),
+            Stage::Between(departure) => live(&mut self.requests, slot)?.stage = Stage::Out(departure),
+            Stage::Out(_) | Stage::Free => {}
+        }
+        let request = live(&mut self.requests, slot)?;
         let timeout = self.options.timeout(request.unit);
         let pdu = match &mut request.pieces {
             Some(pieces) => pieces.next(),
@@ -435,91 +444,89 @@ impl Queue {
 
     /// Whether all that a client may get out in its turn has room: what is torn apart here stays so for ever, because
     /// a client asks for more as its answers come.
+    #[inline]
     fn has_room_for_turn(&self, limit: usize) -> bool {
+        if self.turn != 0 || self.in_flight == 0 {
+            return true;
+        }
         let Some(Due::Client(at)) = self.ring.front() else { return true };
         let waiting = self.clients.get(*at as usize).map_or(0, |client| client.queue.len());
-        self.turn != 0 || self.in_flight == 0 || waiting.min(limit / TURNS) <= limit - self.in_flight
+        waiting.min(limit / TURNS) <= limit - self.in_flight
     }
 
-    /// The oldest request of a client whose turn it is.
+    /// The oldest request of the client in front of the ring, which stays there while its turn lasts.
+    #[inline]
     fn take_turn(&mut self, at: u32) -> Option<u32> {
-        let client = self.clients.get_mut(at as usize)?;
-        let slot = client.queue.pop_front();
-        client.in_ring = !client.queue.is_empty();
-        if client.in_ring {
-            self.turn += 1;
-            if self.turn < self.options.in_flight / TURNS {
-                self.ring.push_front(Due::Client(at));
-                return slot;
+        let client = self.clients.get_mut(at as usize);
+        let slot = client.as_ref().and_then(|client| client.queue.front()).copied();
+        if let Some(client) = client {
+            client.queue.pop_front();
+            client.in_ring = !client.queue.is_empty();
+            if client.in_ring {
+                self.turn += 1;
+                if self.turn < self.options.in_flight / TURNS {
+                    return slot;
+                }
+                self.ring.push_back(Due::Client(at));
+            } else if client.inbox.is_none() {
+                self.free_clients.push(at); // it left while it stood in the ring
             }
-            self.ring.push_back(Due::Client(at));
-        } else if client.inbox.is_none() {
-            self.free_clients.push(at); // it left while it stood in the ring
         }
+        self.ring.pop_front();
         self.turn = 0;
         slot
     }
 
     /// A request goes out for the first time: it takes along those that are like it.
+    #[inline]
     fn depart(&mut self, slot: u32, now: Instant) {
-        let Some(Some(request)) = self.requests.get_mut(slot as usize) else { return };
+        let Some(request) = live(&mut self.requests, slot) else { return };
         let (unit, key) = (request.unit, request.key);
         if let Some(effect) = request.barrier.clone() {
             self.unit(unit, now).writes_out += 1;
             self.written(unit, &effect);
-        } else if let Some(key) = key {
-            let newer = std::mem::replace(&mut request.newer, NONE);
-            let older = std::mem::replace(&mut request.older, NONE);
-            let alone = newer == NONE && older == NONE;
-            // First of all, lest the entry be removed and made anew.
-            if let Some(alike) = self.alike.get_mut(&key) {
-                alike.out = slot;
-                if alone && alike.newest == slot {
-                    alike.newest = NONE;
-                }
-            }
-            if !alone {
-                self.bridge(slot, key, newer, older);
-                let joined = self.gather(key);
-                self.status.coalesced += joined.len() as u64;
-                if let Some(Some(request)) = self.requests.get_mut(slot as usize) {
-                    request.joined = joined;
-                }
-            }
         }
-        let unit = self.unit(unit, now);
-        unit.status.requests += 1;
-        let epoch = unit.epoch;
-        if let Some(Some(request)) = self.requests.get_mut(slot as usize) {
-            (request.sent, request.epoch) = (now, epoch);
+        let state = self.unit(unit, now);
+        state.status.requests += 1;
+        let departure = Departure { at: now, epoch: state.epoch };
+        if let Some(request) = live(&mut self.requests, slot) {
+            request.stage = Stage::Out(departure);
+        }
+        if let Some(key) = key
+            && self.alike.remove(slot)
+        {
+            self.alike.put(slot, key, Chain::Out);
+            if let Some(newest) = self.alike.first(key, Chain::Queued) {
+                self.gather(slot, newest);
+            }
         }
         self.status.sent += 1;
     }
 
-    /// Takes those out of their queues that may share the answer to `key`.
-    fn gather(&mut self, key: ReadKey) -> Vec<Waiter> {
-        let mut joined = Vec::new();
-        let mut at = self.alike.get(&key).map_or(NONE, |alike| alike.newest);
-        while let Some(Some(request)) = self.requests.get(at as usize) {
-            let (slot, waiter, behind) = (at, request.waiter, request.behind);
-            at = request.older;
-            let Some(client) = self.client(waiter.client) else { continue };
-            if client.writes_done != behind {
+    /// Takes those out of their queues that may share the answer of `leader`: from `newest` on, all that are like it.
+    #[cold]
+    fn gather(&mut self, leader: u32, newest: u32) {
+        let mut at = Some(newest);
+        while let Some(slot) = at {
+            at = self.alike.next(slot);
+            let Some(request) = live(&mut self.requests, slot) else { continue };
+            let Stage::Queued { behind, .. } = request.stage else { continue };
+            let waiter = request.waiter;
+            if self.client(waiter.client).is_none_or(|client| client.writes_done != behind) {
                 continue;
             }
-            if let Some(position) = client.queue.iter().position(|queued| *queued == slot) {
-                client.queue.remove(position);
+            self.unqueue(slot);
+            self.release(slot);
+            if let Some(leader) = live(&mut self.requests, leader) {
+                leader.joined.push(waiter);
             }
-            self.queued -= 1;
-            self.unlink_slot(slot);
-            self.take(slot);
-            joined.push(waiter);
+            self.status.coalesced += 1;
         }
-        joined
     }
 
     /// What a write makes of reads that are out and of kept answers, when it goes out and when it ends. One to unit 0
     /// is obeyed by all units of a bus, which may stand behind a link with transaction ids too.
+    #[cold]
     fn written(&mut self, to: UnitId, effect: &Effect) {
         let first = usize::from(to.get());
         let end = if to == UnitId::BROADCAST { self.units.len() } else { first + 1 };
@@ -540,7 +547,7 @@ impl Queue {
 
     /// The answer to a request: a response PDU that fits what was sent.
     pub(super) fn answered(&mut self, slot: u32, pdu: &[u8], now: Instant) {
-        let Some(Some(request)) = self.requests.get_mut(slot as usize) else { return };
+        let Some(request) = live(&mut self.requests, slot) else { return };
         self.in_flight -= 1;
         if !self.options.gap.is_zero() {
             self.not_before = Some(now + self.options.gap);
@@ -552,12 +559,11 @@ impl Queue {
         let whole = match &mut request.pieces {
             Some(pieces) => match pieces.add(pdu) {
                 None => {
-                    request.stage = Stage::Between;
-                    let key = request.key;
-                    // What was read first is too old for those who ask from now on.
-                    if let Some(key) = key {
-                        self.came_in(slot, key);
+                    if let Stage::Out(departure) = request.stage {
+                        request.stage = Stage::Between(departure);
                     }
+                    // What was read first is too old for those who ask from now on.
+                    self.alike.remove(slot);
                     self.ring.push_back(Due::Piece(slot));
                     self.unit(unit, now).breaker.answered();
                     return;
@@ -566,7 +572,7 @@ impl Queue {
             },
             None => None,
         };
-        let Some(request) = self.take_out(slot, now) else { return };
+        let Some(ended) = self.take_out(slot, now) else { return };
         let pdu = whole.as_deref().unwrap_or(pdu);
         let state = self.unit(unit, now);
         state.status.answers += 1;
@@ -574,17 +580,16 @@ impl Queue {
         if turn == Turn::Closed {
             self.options.tell(&LaneEvent::UnitBack { unit });
         }
-        self.keep(&request, pdu);
+        self.keep(&ended, pdu);
         let exception = pdu.first().is_some_and(|function| function & 0x80 != 0);
         self.status.answered += 1;
         self.status.exceptions += u64::from(exception);
-        for waiter in std::iter::once(&request.waiter).chain(&request.joined) {
-            self.deliver(waiter, request.barrier.is_some(), |inbox| {
-                inbox.answer(waiter.transaction, waiter.asked, pdu);
-            });
+        self.deliver(&ended.waiter, ended.write, |inbox, to| inbox.answer(to.transaction, to.asked, pdu));
+        for waiter in &ended.joined {
+            self.deliver(waiter, ended.write, |inbox, to| inbox.answer(to.transaction, to.asked, pdu));
         }
         if dead {
-            self.silent(unit, request.probe, now);
+            self.silent(unit, ended.probe, now);
         }
     }
 
@@ -602,33 +607,34 @@ impl Queue {
         self.end(slot, why, now);
     }
 
+    #[cold]
     fn end(&mut self, slot: u32, why: Failure, now: Instant) {
-        let Some(request) = self.take_out(slot, now) else { return };
+        let Some(ended) = self.take_out(slot, now) else { return };
         let code = match why {
             Failure::NotSent => ExceptionCode::GatewayPathUnavailable,
             _ => ExceptionCode::GatewayTargetFailedToRespond,
         };
-        let function = request.pdu.function();
-        for waiter in std::iter::once(&request.waiter).chain(&request.joined) {
-            let refused = self.deliver(waiter, request.barrier.is_some(), |inbox| {
+        for waiter in std::iter::once(&ended.waiter).chain(&ended.joined) {
+            let refused = self.deliver(waiter, ended.write, |inbox, to| {
                 if why == Failure::Broadcast {
                     inbox.keep_silent();
                 } else {
-                    inbox.refuse(waiter.transaction, waiter.asked, function, code);
+                    inbox.refuse(to.transaction, to.asked, ended.function, code);
                 }
             });
             if refused && why != Failure::Broadcast {
-                *self.status.refused.entry(code.code()).or_default() += 1;
+                self.count_refused(code);
             }
         }
         match why {
-            Failure::Silence => self.silent(request.unit, request.probe, now),
-            _ if request.probe => self.unit(request.unit, now).breaker.probe_lost(now),
+            Failure::Silence => self.silent(ended.unit, ended.probe, now),
+            _ if ended.probe => self.unit(ended.unit, now).breaker.probe_lost(now),
             _ => {}
         }
     }
 
     /// A unit did not answer. When that opens its breaker, all that wait for it have their answer too.
+    #[cold]
     fn silent(&mut self, unit: UnitId, probe: bool, now: Instant) {
         let options = Arc::clone(&self.options);
         let state = self.unit(unit, now);
@@ -639,9 +645,7 @@ impl Queue {
         state.status.opened += 1;
         let pause = state.breaker.pause();
         options.tell(&LaneEvent::UnitDead { unit, pause });
-        let of_unit = |request: &Option<Request>| {
-            request.as_ref().is_some_and(|request| request.unit == unit && request.stage == Stage::Queued)
-        };
+        let of_unit = |request: &Request| request.unit == unit && request.is_queued();
         let waiting: Vec<u32> =
             (0..).zip(&self.requests).filter(|(_, request)| of_unit(request)).map(|(slot, _)| slot).collect();
         for slot in waiting {
@@ -652,10 +656,9 @@ impl Queue {
 
     /// Takes a request out of its client's queue.
     fn unqueue(&mut self, slot: u32) {
-        let Some(Some(request)) = self.requests.get(slot as usize) else { return };
+        let Some(request) = live(&mut self.requests, slot) else { return };
         let client = request.waiter.client;
         self.queued -= 1;
-        self.unlink_slot(slot);
         if let Some(client) = self.client(client)
             && let Some(position) = client.queue.iter().position(|queued| *queued == slot)
         {
@@ -666,13 +669,15 @@ impl Queue {
     /// There is no connection: all that wait are told, and nobody waits until `until`.
     pub(super) fn unreachable(&mut self, until: Instant, now: Instant) {
         self.unreachable_until = Some(until);
-        while let Some(turn) = self.ring.pop_front() {
+        while let Some(turn) = self.ring.front().copied() {
             match turn {
-                Due::Piece(slot) => self.end(slot, Failure::NotSent, now),
+                Due::Piece(slot) => {
+                    self.ring.pop_front();
+                    self.end(slot, Failure::NotSent, now);
+                }
                 Due::Client(at) => {
                     if let Some(slot) = self.take_turn(at) {
                         self.queued -= 1;
-                        self.unlink_slot(slot);
                         self.end(slot, Failure::NotSent, now);
                     }
                 }
@@ -716,188 +721,156 @@ impl Queue {
         if self.options.ignores_transaction { 1 } else { self.options.in_flight.max(1) }
     }
 
-    fn keep(&mut self, request: &Request, pdu: &[u8]) {
-        let Some(key) = request.key else { return };
-        if self.options.device(request.unit).max_age.is_none() || pdu.first() != Some(&request.pdu.function())
-        {
+    #[inline]
+    fn keep(&mut self, ended: &Ended, pdu: &[u8]) {
+        let (Some(key), Some(departure)) = (ended.key, ended.departure) else { return };
+        if self.options.device(ended.unit).max_age.is_none() || pdu.first() != Some(&ended.function) {
             return;
         }
-        let unit = self.units.get(usize::from(request.unit.get())).and_then(Option::as_ref);
+        let unit = self.units.get(usize::from(ended.unit.get())).and_then(Option::as_ref);
         let broadcast = self.units.first().and_then(Option::as_ref).is_some_and(|all| all.writes_out != 0);
-        if !broadcast && unit.is_some_and(|unit| unit.epoch == request.epoch && unit.writes_out == 0) {
-            self.cache.keep(key, request.sent, pdu);
+        if !broadcast && unit.is_some_and(|unit| unit.epoch == departure.epoch && unit.writes_out == 0) {
+            self.cache.keep(key, departure.at, pdu);
         }
     }
 
     /// Whether anybody is still there for the answer.
+    #[cold]
     fn is_wanted(&mut self, slot: u32) -> bool {
-        let Some(Some(request)) = self.requests.get(slot as usize) else { return false };
+        let Some(request) = live(&mut self.requests, slot) else { return false };
         let waiters: Vec<Waiter> = std::iter::once(&request.waiter).chain(&request.joined).copied().collect();
         waiters.into_iter().any(|waiter| self.client(waiter.client).is_some())
     }
 
-    /// Gives a read up that nobody waits for.
-    fn forget(&mut self, slot: u32, now: Instant) {
-        if let Some(request) = self.take_out(slot, now)
-            && request.probe
-        {
-            self.unit(request.unit, now).breaker.probe_lost(now);
-        }
-    }
-
     /// Takes a request that is out, or was to go out.
-    fn take_out(&mut self, slot: u32, now: Instant) -> Option<Request> {
-        let request = self.take(slot)?;
-        if let Some(key) = request.key {
-            self.came_in(slot, key);
-        }
-        if let Some(effect) = &request.barrier
-            && request.stage != Stage::Queued
+    #[inline]
+    fn take_out(&mut self, slot: u32, now: Instant) -> Option<Ended> {
+        let request = live(&mut self.requests, slot)?;
+        let ended = Ended {
+            unit: request.unit,
+            function: request.pdu.function(),
+            key: request.key,
+            departure: match request.stage {
+                Stage::Out(departure) | Stage::Between(departure) => Some(departure),
+                Stage::Queued { .. } | Stage::Free => None,
+            },
+            write: request.barrier.is_some(),
+            waiter: request.waiter,
+            joined: std::mem::take(&mut request.joined),
+            probe: request.probe,
+        };
+        if let Some(effect) = request.barrier.clone()
+            && ended.departure.is_some()
         {
-            self.unit(request.unit, now).writes_out -= 1;
-            self.written(request.unit, effect);
+            self.unit(ended.unit, now).writes_out -= 1;
+            self.written(ended.unit, &effect);
         }
-        Some(request)
+        self.release(slot);
+        Some(ended)
     }
 
     /// Whether the client was still there.
-    fn deliver(&mut self, waiter: &Waiter, write: bool, put: impl FnOnce(&Inbox)) -> bool {
+    #[inline]
+    fn deliver(&mut self, waiter: &Waiter, write: bool, put: impl FnOnce(&Inbox, &Waiter)) -> bool {
         let Some(client) = self.client(waiter.client) else { return false };
         client.open -= 1;
         client.writes_done += u64::from(write);
         if let Some(inbox) = &client.inbox {
-            put(inbox);
+            put(inbox, waiter);
         }
         true
     }
 
+    #[inline]
     fn client(&mut self, key: ClientKey) -> Option<&mut Client> {
         let client = self.clients.get_mut(key.slot as usize)?;
         (client.generation == key.generation).then_some(client)
     }
 
+    #[inline]
     fn unit(&mut self, unit: UnitId, now: Instant) -> &mut Unit {
         let at = usize::from(unit.get());
-        let new = || {
-            let status = UnitStatus::default();
-            Box::new(Unit { breaker: Breaker::new(now), epoch: 0, writes_out: 0, status })
-        };
         match self.units.get_mut(at) {
-            Some(unit) => unit.get_or_insert_with(new),
+            Some(unit) => unit.get_or_insert_with(|| Unit::new(now)),
             None => unreachable!("there are 256 units"),
         }
     }
 
-    fn put(&mut self, request: Request) -> u32 {
-        if let Some(slot) = self.free_requests.pop()
-            && let Some(free) = self.requests.get_mut(slot as usize)
-        {
-            *free = Some(request);
-            return slot;
-        }
-        self.requests.push(Some(request));
-        u32::try_from(self.requests.len() - 1).unwrap_or(NONE)
-    }
-
-    fn take(&mut self, slot: u32) -> Option<Request> {
-        let request = self.requests.get_mut(slot as usize)?.take()?;
-        self.free_requests.push(slot);
-        Some(request)
-    }
-
-    /// Puts a queued read in front of those like it.
-    fn link(&mut self, slot: u32, key: Option<ReadKey>) {
-        let Some(key) = key.filter(|_| self.options.coalesce) else { return };
-        let alike = self.alike.entry(key).or_insert(Alike { newest: NONE, out: NONE });
-        let older = std::mem::replace(&mut alike.newest, slot);
-        if older == NONE {
-            return;
-        }
-        if let Some(Some(request)) = self.requests.get_mut(slot as usize) {
-            request.older = older;
-        }
-        if let Some(Some(request)) = self.requests.get_mut(older as usize) {
-            request.newer = slot;
-        }
-    }
-
-    fn unlink_slot(&mut self, slot: u32) {
-        let Some(Some(request)) = self.requests.get_mut(slot as usize) else { return };
-        let Some(key) = request.key else { return };
-        let newer = std::mem::replace(&mut request.newer, NONE);
-        let older = std::mem::replace(&mut request.older, NONE);
-        self.bridge(slot, key, newer, older);
-    }
-
-    fn unlink(&mut self, slot: u32, request: &Request) {
-        if let Some(key) = request.key {
-            self.bridge(slot, key, request.newer, request.older);
-        }
-    }
-
-    /// Joins the neighbours of a read that is queued no more.
-    fn bridge(&mut self, slot: u32, key: ReadKey, newer: u32, older: u32) {
-        if let Some(Some(request)) = self.requests.get_mut(older as usize) {
-            request.newer = newer;
-        }
-        if let Some(Some(request)) = self.requests.get_mut(newer as usize) {
-            request.older = older;
-        } else if let Some(alike) = self.alike.get_mut(&key)
-            && alike.newest == slot
-        {
-            alike.newest = older;
-            if older == NONE && alike.out == NONE {
-                self.alike.remove(&key);
-            }
-        }
-    }
-
-    /// A read that went out can be joined no more.
-    fn came_in(&mut self, slot: u32, key: ReadKey) {
-        let Entry::Occupied(mut entry) = self.alike.entry(key) else { return };
-        let alike = entry.get_mut();
-        if alike.out == slot {
-            alike.out = NONE;
-        }
-        if alike.out == NONE && alike.newest == NONE {
-            entry.remove();
-        }
-    }
-}
-
-/// Hashes [`ReadKey`]s with one multiplication; the seed is new for each lane.
-#[derive(Clone, Copy, Debug)]
-struct Seeded(u64);
-
-impl Seeded {
-    fn new() -> Self {
-        Seeded(std::collections::hash_map::RandomState::new().build_hasher().finish())
-    }
-}
-
-impl BuildHasher for Seeded {
-    type Hasher = Mix;
-
-    fn build_hasher(&self) -> Mix {
-        Mix(self.0)
-    }
-}
-
-#[derive(Debug)]
-struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
     #[inline]
-    fn write_u64(&mut self, number: u64) {
-        let product = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.0 = product ^ product >> 32;
+    fn free_slot(&mut self) -> u32 {
+        self.free_requests.pop().unwrap_or_else(|| {
+            self.requests.push(Request::NONE);
+            u32::try_from(self.requests.len() - 1).unwrap_or(NONE)
+        })
     }
+
+    /// Empties a slot.
+    #[inline]
+    fn release(&mut self, slot: u32) {
+        self.alike.remove(slot);
+        let Some(request) = live(&mut self.requests, slot) else { return };
+        request.stage = Stage::Free;
+        if request.pieces.is_some() || matches!(request.pdu, Bytes::Long(_)) {
+            request.shrink();
+        }
+        self.free_requests.push(slot);
+    }
+}
+
+/// The request in `slot`.
+#[inline]
+fn live(requests: &mut [Request], slot: u32) -> Option<&mut Request> {
+    requests.get_mut(slot as usize).filter(|request| request.stage != Stage::Free)
+}
+
+impl Unit {
+    #[cold]
+    fn new(now: Instant) -> Box<Unit> {
+        let status = UnitStatus::default();
+        Box::new(Unit { breaker: Breaker::new(now), epoch: 0, writes_out: 0, status })
+    }
+}
+
+impl Request {
+    const NONE: Request = Request {
+        stage: Stage::Free,
+        unit: UnitId::BROADCAST,
+        pdu: Bytes::NONE,
+        key: None,
+        barrier: None,
+        waiter: Waiter {
+            client: ClientKey { slot: NONE, generation: 0 },
+            transaction: TransactionId(0),
+            asked: UnitId::BROADCAST,
+        },
+        joined: Vec::new(),
+        probe: false,
+        pieces: None,
+    };
+
+    /// Gives back what a free slot need not hold.
+    #[cold]
+    fn shrink(&mut self) {
+        self.pieces = None;
+        self.pdu = Bytes::NONE;
+    }
+
+    fn is_queued(&self) -> bool {
+        matches!(self.stage, Stage::Queued { .. })
+    }
+}
+
+/// What is left of a request that has come to its end.
+#[derive(Debug)]
+struct Ended {
+    unit: UnitId,
+    function: u8,
+    key: Option<ReadKey>,
+    /// `None` when it never went out.
+    departure: Option<Departure>,
+    /// Whether it may have changed anything.
+    write: bool,
+    waiter: Waiter,
+    joined: Vec<Waiter>,
+    probe: bool,
 }

@@ -118,6 +118,7 @@ impl Gateway {
         self.0.lost.load(Relaxed)
     }
 
+    #[cold]
     fn visit(&self) -> Visit {
         let generation = self.0.generation.load(Relaxed);
         let routes = self.routes();

@@ -398,10 +398,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
 }
 
 /// The slot of the request with this id, whose flight is over.
+#[inline]
 fn land(flights: &mut VecDeque<Flight>, id: TransactionId) -> Option<u32> {
-    if flights.front().is_some_and(|flight| flight.id == id) {
-        return flights.pop_front().map(|flight| flight.slot);
+    if flights.front()?.id != id {
+        return land_early(flights, id);
     }
+    flights.pop_front().map(|flight| flight.slot)
+}
+
+/// The same for one that has overtaken others.
+#[cold]
+fn land_early(flights: &mut VecDeque<Flight>, id: TransactionId) -> Option<u32> {
     let at = flights.iter().position(|flight| flight.id == id)?;
     flights.remove(at).map(|flight| flight.slot)
 }

@@ -27,6 +27,7 @@ use super::connection::Report;
 use super::registry::{Closed, Place};
 use super::service::{Amiss, Late, Outcome, Service, Step};
 use super::{Event, Options, STOP_MAX, stop_asked};
+use crate::pause::{Pause, timer};
 use crate::serial::Port;
 use crate::{Pdu, Target};
 
@@ -36,12 +37,6 @@ const READ_LEN: usize = 2048;
 /// The first pause before a serial port that was lost is tried again, and the longest.
 const REOPEN_FIRST: Duration = Duration::from_millis(100);
 const REOPEN_MAX: Duration = Duration::from_secs(5);
-
-/// A timer of the runtime that keeps the time, whichever runtime it is awaited on.
-pub(super) fn timer(timekeeper: Option<&Handle>, at: Instant) -> Sleep {
-    let _runtime = timekeeper.map(Handle::enter);
-    tokio::time::sleep_until(at)
-}
 
 /// How frames are told apart on a line.
 #[derive(Clone, Copy, Debug)]
@@ -233,6 +228,7 @@ struct Conversation<'s, S, T> {
     transactions: usize,
     patience: Duration,
     timekeeper: Option<Handle>,
+    pause: Pause,
     working: Vec<Working>,
     ready: Option<Ready>,
     ended: Option<End>,
@@ -251,6 +247,7 @@ impl<'s, S: Service, T: AsyncRead + AsyncWrite + Unpin> Conversation<'s, S, T> {
             transactions: options.limits.transactions,
             patience: options.limits.frame,
             timekeeper: options.timekeeper.clone(),
+            pause: Pause::new(options.timekeeper.clone()),
             working: Vec::new(),
             ready: None,
             ended: None,
@@ -279,7 +276,7 @@ impl<'s, S: Service, T: AsyncRead + AsyncWrite + Unpin> Conversation<'s, S, T> {
             if let Some(place) = self.leave.place() {
                 place.busy(owed, self.session.quiet_at().is_some());
             }
-            let wake = timer(self.timekeeper.as_ref(), self.wake());
+            let wake = self.wake();
             let open = self.ended.is_none();
             tokio::select! {
                 biased;
@@ -290,7 +287,7 @@ impl<'s, S: Service, T: AsyncRead + AsyncWrite + Unpin> Conversation<'s, S, T> {
                 },
                 (working, late) = finished(&mut self.working) => self.finish(&working, late),
                 () = self.leave.asked(), if open => self.end(End::Asked, requests),
-                () = wake => {
+                () = self.pause.until(wake) => {
                     let now = self.now();
                     while let Some(heard) = self.session.handle_timeout(now) {
                         let answer = serve(self.service, &self.cx, heard, requests);

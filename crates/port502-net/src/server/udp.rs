@@ -20,10 +20,11 @@ use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::line::{Line, timer};
+use super::line::Line;
 use super::service::{Amiss, Late, Outcome, Service};
 use super::{Event, Options, STOP_MAX, is_allowed, stop_asked};
 use crate::Pdu;
+use crate::pause::timer;
 use crate::udp::DATAGRAM_MAX;
 
 /// Answers that are worked on for all senders together. The number of senders is what somebody chooses who sends.

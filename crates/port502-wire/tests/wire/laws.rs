@@ -279,6 +279,42 @@ fn an_answer_answers_its_request_and_no_other() {
     });
 }
 
+#[test]
+fn a_plain_answer_is_one_by_the_long_way_too() {
+    let counts =
+        [0, 1, 2, 8, 9, 124, 125, 126, 127, 128, 129, 256, 1992, 1999, 2000, 2001, 2008, 2040, 65535];
+    let mut plain = 0;
+    for (function, count) in (0..=6_u8).flat_map(|function| counts.map(|count| (function, count))) {
+        for start in [0_u16, 0xFFF0] {
+            let [[s1, s0], [c1, c0]] = [start, count].map(u16::to_be_bytes);
+            let request = [function, s1, s0, c1, c0];
+            for (answers, bytes) in [function, function ^ 1, function | 0x80]
+                .into_iter()
+                .flat_map(|answers| (0..=u8::MAX).map(move |bytes| (answers, bytes)))
+            {
+                for len in usize::from(bytes).saturating_sub(1)..=usize::from(bytes) + 1 {
+                    let response = [&[answers, bytes][..], &[0; 256][..len]].concat();
+                    let is_plain = Response::is_plain_answer(&response, &request);
+                    let read = (1..=4).contains(&function) && answers == function;
+                    let right = match (Response::parse(&response), Request::parse(&request)) {
+                        (Err(_), _) => false,
+                        (Ok(response), Ok(request)) => response.answers(&request) == Ok(()),
+                        // Only bytes past the end are wrong with it: what comes back says nothing of them.
+                        (Ok(response), Err(_)) => is_plain && response.function().0 == function,
+                    };
+                    assert_eq!(is_plain, right && read, "{response:02x?} to {request:02x?}");
+                    plain += u32::from(is_plain);
+                }
+            }
+        }
+        for request in [&[function][..], &[function, 0, 0, 0], &[function, 0, 0, 0, 1, 0]] {
+            assert!(!Response::is_plain_answer(&[function, 2, 0, 0], request), "{request:02x?}");
+        }
+    }
+    assert!(plain > 50, "{plain}");
+    assert!(!Response::is_plain_answer(&[3], &[3, 0, 0, 0, 1]));
+}
+
 /// The response with one thing wrong; `None` where the request says nothing of what it has to be.
 fn altered<'a>(response: &Response<'a>) -> Option<Response<'a>> {
     let fewer = |registers: Registers<'a>| Registers::new(registers.bytes().get(2..)?);
