@@ -145,6 +145,8 @@ impl Outcome {
 #[derive(Debug)]
 struct Open {
     transaction: TransactionId,
+    /// How many ids there had been.
+    issued: u64,
     clients: TransactionId,
     unit: UnitId,
     since: Instant,
@@ -165,10 +167,11 @@ pub struct Inspection {
     peer: Peer,
     grants: Option<Arc<Grants>>,
     /// The oldest first.
-    open: Vec<Open>,
+    open: VecDeque<Open>,
     /// Buffers of requests that are over.
     spare: Vec<Vec<u8>>,
-    last: u16,
+    /// Transaction ids that were given, or passed over.
+    issued: u64,
     requests: u64,
     unanswered: VecDeque<TransactionId>,
     /// A ring; `recent_next` is the place of the next.
@@ -184,9 +187,9 @@ impl Inspection {
             sanity: Sanity { open: sanity.open.clamp(1, OPEN_MAX), ..sanity },
             peer,
             grants: None,
-            open: Vec::new(),
+            open: VecDeque::new(),
             spare: Vec::new(),
-            last: 0,
+            issued: 0,
             requests: 0,
             unanswered: VecDeque::new(),
             recent: [None; RECENT_LEN],
@@ -255,7 +258,8 @@ impl Inspection {
         pdu.extend_from_slice(frame.pdu);
         let asked = state.generation();
         let (clients, unit, since) = (frame.transaction, frame.unit, now.at);
-        self.open.push(Open { transaction, clients, unit, since, asked, pdu });
+        let issued = self.issued;
+        self.open.push_back(Open { transaction, issued, clients, unit, since, asked, pdu });
         Judged { disposition: Disposition::Forward { transaction }, objection: verdict.objection().copied() }
     }
 
@@ -271,19 +275,24 @@ impl Inspection {
         frame: &Frame<'_>,
     ) -> Result<TransactionId, Reason> {
         let id = frame.transaction;
-        let Some(at) = self.open.iter().position(|open| open.transaction == id) else {
+        // Most devices answer in order.
+        let first = self.open.front().is_some_and(|open| open.transaction == id);
+        let at = if first { Some(0) } else { self.open.iter().position(|open| open.transaction == id) };
+        let Some((at, open)) = at.and_then(|at| Some((at, self.open.get(at)?))) else {
             return Err(self.belongs_to_nothing(id));
         };
-        let open = self.open.get(at).ok_or(Reason::Unsolicited)?;
         if open.unit != frame.unit {
             return Err(Reason::OtherUnit);
         }
-        let response = Response::parse(frame.pdu).map_err(Reason::MalformedResponse)?;
-        // It was parsed when it came.
-        let request = Request::parse(&open.pdu).map_err(Reason::Malformed)?;
-        response.answers(&request).map_err(Reason::Mismatch)?;
-        state.ended(now, open.unit, &request, open.asked, Ending::Answered(&response));
-        let open = self.open.remove(at);
+        if state.remembers_values() || !Response::is_plain_answer(frame.pdu, &open.pdu) {
+            let response = Response::parse(frame.pdu).map_err(Reason::MalformedResponse)?;
+            // It was parsed when it came.
+            let request = Request::parse(&open.pdu).map_err(Reason::Malformed)?;
+            response.answers(&request).map_err(Reason::Mismatch)?;
+            state.ended(now, open.unit, &request, open.asked, Ending::Answered(&response));
+        }
+        let open = if first { self.open.pop_front() } else { self.open.remove(at) };
+        let open = open.ok_or(Reason::Unsolicited)?;
         self.remember(id, true);
         self.spare.push(open.pdu);
         Ok(open.clients)
@@ -292,13 +301,13 @@ impl Inspection {
     /// When to look at [`handle_timeout`](Self::handle_timeout); `None` while nothing is open.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.open.first().map(|open| open.since + self.sanity.answer_within)
+        self.open.front().map(|open| open.since + self.sanity.answer_within)
     }
 
     /// Gives up what has waited for too long, and tells it. A broadcast is not told: on a serial line nobody answers it.
     pub fn handle_timeout(&mut self, state: &mut State, now: Instant, sink: &mut impl FnMut(Event<'_>)) {
         while self.poll_timeout().is_some_and(|at| at <= now) {
-            if let Some(open) = self.open.first().filter(|open| open.unit != UnitId::BROADCAST) {
+            if let Some(open) = self.open.front().filter(|open| open.unit != UnitId::BROADCAST) {
                 sink(Event {
                     direction: Direction::ToServer,
                     outcome: Outcome::Noted,
@@ -338,10 +347,7 @@ impl Inspection {
     }
 
     fn give_up(&mut self, state: &mut State, now: Instant, at: usize) {
-        if at >= self.open.len() {
-            return;
-        }
-        let open = self.open.remove(at);
+        let Some(open) = self.open.remove(at) else { return };
         if let Ok(request) = Request::parse(&open.pdu) {
             state.ended(now, open.unit, &request, open.asked, Ending::Unanswered);
         }
@@ -380,8 +386,14 @@ impl Inspection {
     /// The next id that nothing open and nothing given up bears. Fewer are taken than there are.
     fn free_id(&mut self) -> TransactionId {
         loop {
-            self.last = self.last.wrapping_add(1);
-            let id = TransactionId(self.last);
+            self.issued += 1;
+            let [.., high, low] = self.issued.to_be_bytes();
+            let id = TransactionId(u16::from_be_bytes([high, low]));
+            // Ids go round: before one comes again, none can be taken.
+            let round = self.open.front().is_some_and(|open| self.issued - open.issued > u16::MAX.into());
+            if !round && self.unanswered.is_empty() {
+                return id;
+            }
             if !self.unanswered.contains(&id) && !self.open.iter().any(|open| open.transaction == id) {
                 return id;
             }

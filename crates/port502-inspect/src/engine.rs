@@ -80,6 +80,8 @@ pub(crate) struct Compiled {
     /// What each register that is written may become.
     pub(crate) values: Option<(u16, u16)>,
     pub(crate) requests: Option<Limiter>,
+    /// What fits it passes, and nothing else has to be looked at where nothing is written.
+    pub(crate) plain: bool,
     pub(crate) mode: Mode,
     pub(crate) refusal: Refusal,
 }
@@ -261,6 +263,7 @@ impl Engine {
                 hours: at,
                 values: rule.values,
                 requests: rule.requests.map(Limiter::new),
+                plain: rule.effect == Effect::Allow && rule.during.is_empty() && rule.requests.is_none(),
                 mode: rule.mode.unwrap_or(conduit.mode),
                 refusal: rule.refusal.unwrap_or(conduit.refusal),
             });

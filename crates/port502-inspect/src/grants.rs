@@ -98,6 +98,9 @@ pub(crate) struct Candidate {
 
 impl Candidate {
     const NO_TAG: u32 = u32::MAX;
+    /// Neither, and what fits it passes without another look, where nothing is written: said here, so that most requests
+    /// touch no rule.
+    const PLAIN: u32 = u32::MAX - 1;
 
     pub(crate) const fn rule(self) -> usize {
         self.rule as usize
@@ -105,7 +108,12 @@ impl Candidate {
 
     /// The value that has to be written; `None` where the item is enough.
     pub(crate) const fn tag(self) -> Option<usize> {
-        if self.tag == Self::NO_TAG { None } else { Some(self.tag as usize) }
+        if self.tag >= Self::PLAIN { None } else { Some(self.tag as usize) }
+    }
+
+    /// Whether a read that fits it passes, whatever else.
+    pub(crate) const fn is_plain(self) -> bool {
+        self.tag == Self::PLAIN
     }
 }
 
@@ -343,14 +351,15 @@ impl Maker {
         let mut bare = Vec::new();
         for (number, rule) in rules {
             let here = |tag| Candidate { rule: *number, tag };
+            let whole = if rule.plain { Candidate::PLAIN } else { Candidate::NO_TAG };
             match &rule.spots {
                 Spots::Any => {
-                    bare.push(here(Candidate::NO_TAG));
-                    Table::ALL.iter().for_each(|table| add(*table, 0, u16::MAX, here(Candidate::NO_TAG)));
+                    bare.push(here(whole));
+                    Table::ALL.iter().for_each(|table| add(*table, 0, u16::MAX, here(whole)));
                 }
                 Spots::Of(ranges) => {
                     for range in ranges {
-                        add(range.table, range.first, range.last, here(Candidate::NO_TAG));
+                        add(range.table, range.first, range.last, here(whole));
                     }
                 }
                 Spots::Tags(tags) => {

@@ -113,6 +113,9 @@ impl State {
         unit: UnitId,
         request: &Request<'_>,
     ) -> Verdict {
+        if let Some(rule) = self.plainly(grants, unit, request) {
+            return Verdict::Pass { rule };
+        }
         self.takes.clear();
         let asked = Asked { now, client: client.to_canonical(), unit, request };
         let verdict = self.weigh(grants, &asked);
@@ -121,6 +124,33 @@ impl State {
             self.goes_out(unit, request);
         }
         verdict
+    }
+
+    /// The rule of the first item of a read of one table, where each of its items is allowed by a rule that has no other
+    /// condition: most requests are such. Of all else it says nothing; [`weigh`](Self::weigh) says the same of these, and
+    /// costs several times as much.
+    #[inline]
+    fn plainly(&self, grants: &Grants, unit: UnitId, request: &Request<'_>) -> Option<usize> {
+        let (table, span) = match request {
+            Request::ReadHoldingRegisters { span } => (Table::HoldingRegisters, (span.start(), span.count())),
+            Request::ReadInputRegisters { span } => (Table::InputRegisters, (span.start(), span.count())),
+            Request::ReadCoils { span } => (Table::Coils, (span.start(), span.count())),
+            Request::ReadDiscreteInputs { span } => (Table::DiscreteInputs, (span.start(), span.count())),
+            _ => return None,
+        };
+        let engine = &*self.engine;
+        if !Arc::ptr_eq(&grants.engine, &self.engine) || engine.client_rate.is_some() {
+            return None;
+        }
+        let (start, count) = span;
+        let mut decides = None;
+        for (_, _, candidates) in
+            grants.find(unit, request)?.run(table, start, start.saturating_add(count - 1))
+        {
+            let candidate = candidates.first().filter(|candidate| candidate.is_plain())?;
+            decides = decides.or(Some(candidate.rule()));
+        }
+        decides
     }
 
     fn weigh(&mut self, grants: &Grants, asked: &Asked<'_>) -> Verdict {

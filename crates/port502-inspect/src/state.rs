@@ -275,6 +275,11 @@ impl State {
         }
     }
 
+    /// Whether what responses say matters to any rule.
+    pub(crate) fn remembers_values(&self) -> bool {
+        !self.engine.probes.is_empty()
+    }
+
     /// How many changes have gone out so far. To be asked for behind [`judge`](Self::judge), and given back to
     /// [`ended`](Self::ended).
     #[must_use]

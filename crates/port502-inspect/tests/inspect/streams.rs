@@ -1,6 +1,12 @@
 //! Conversations by chance, and what fuzzing collected, through the law.
 
 use std::path::Path;
+use std::sync::Arc;
+
+use port502_inspect::conduit::{Disposition, Inspection, Sanity};
+use port502_inspect::{Engine, Peer, State};
+use port502_wire::UnitId;
+use port502_wire::mbap::{Frame, TransactionId};
 
 use crate::generate::{self, Chance};
 use crate::law;
@@ -70,5 +76,32 @@ fn what_fuzzing_collected() {
         let path = file.unwrap().path();
         println!("{}", path.display());
         law::inspection(&std::fs::read(path).unwrap());
+    }
+}
+
+#[test]
+fn a_request_that_waits_for_a_whole_round_of_ids_keeps_its_own() {
+    let policy = crate::table::policy();
+    let mut state = State::new(Arc::new(Engine::compile(&policy, &policy.conduits[0]).unwrap()));
+    let peer = Peer { address: "10.20.0.7".parse().unwrap(), identity: None };
+    let mut inspection = Inspection::new(Sanity::default(), peer);
+    let (read, answer) = ([3, 0, 100, 0, 1], [3, 2, 0, 7]);
+    let frame = |id, pdu| Frame { transaction: TransactionId(id), unit: UnitId(3), pdu };
+    let mut kept = Vec::new();
+    // Two that are never answered, and as many others as ids go round three times.
+    for round in 0..200_000_u32 {
+        // Slowly enough for the conduit's rate.
+        let now = generate::moment(u64::from(round) * 1_000);
+        let stays = [0, 5].contains(&round);
+        let clients = if stays { kept.len() as u16 } else { 100 };
+        let judged = inspection.request(&mut state, now, &frame(clients, &read));
+        let Disposition::Forward { transaction } = judged.disposition else { panic!("{judged:?}") };
+        assert!(!kept.contains(&transaction), "round {round}: {transaction:?} is taken");
+        if stays {
+            kept.push(transaction);
+        } else {
+            let back = inspection.response(&mut state, now.at, &frame(transaction.0, &answer));
+            assert_eq!(back, Ok(TransactionId(100)));
+        }
     }
 }
