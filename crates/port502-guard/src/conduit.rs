@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{
-    AtomicU64,
+    AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use port502_inspect::evidence::{Evidence, Record, Repeats};
 use port502_inspect::policy::Refusal;
 use port502_inspect::suppress::{Digest, Kind, Noted, Suppressor};
 use port502_inspect::verdict::REASONS;
-use port502_inspect::{Engine, Learner, Objection, Reason, State};
+use port502_inspect::{Engine, Learner, Objection, Peer, Reason, State};
 use port502_net::Dialler;
 use port502_net::gateway::Lane;
 use port502_session::Instant;
@@ -89,7 +89,6 @@ struct Counters {
 }
 
 /// A conduit at work. It is the [`Relay`](port502_net::server::Relay) of each place where it listens.
-#[derive(Debug)]
 pub struct Conduit {
     state: Mutex<State>,
     /// The one in `state`, for those who only want names.
@@ -102,6 +101,30 @@ pub struct Conduit {
     pub(crate) options: Options,
     pub(crate) clock: Arc<Clock>,
     recorder: Arc<Recorder>,
+    observer: Option<ReachObserver>,
+    /// The device could not be reached when it was last tried.
+    lost: AtomicBool,
+}
+
+/// How the device is reached, where each client has a connection to it; lanes tell the same of theirs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach<'a> {
+    /// Not any more; told once until it is [back](Reach::Back).
+    Lost {
+        /// Why.
+        error: &'a str,
+    },
+    /// It is reached again.
+    Back,
+}
+
+/// Is told how the device is reached. It is called while clients wait, so it must not block.
+pub type ReachObserver = Arc<dyn Fn(&Reach<'_>) + Send + Sync>;
+
+impl std::fmt::Debug for Conduit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conduit").field("name", &locked(&self.engine).name()).finish_non_exhaustive()
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -129,7 +152,15 @@ impl Conduit {
             options,
             clock,
             recorder,
+            observer: None,
+            lost: AtomicBool::new(false),
         }
+    }
+
+    /// The same, with somebody who is told how the device is reached.
+    #[must_use]
+    pub fn observed_by(self, observer: ReachObserver) -> Self {
+        Conduit { observer: Some(observer), ..self }
     }
 
     /// Other rules from the next request on, for the clients that are connected, too. What is known of values stays.
@@ -143,10 +174,13 @@ impl Conduit {
 
     /// Requests go there from now on. Connections that are in the middle of a request finish it where it is.
     pub fn reroute(&self, upstream: Upstream) {
+        let mut state = self.state();
         let mut current = locked(&self.upstream);
         if !current.is(&upstream) {
             *current = upstream;
             self.turn.fetch_add(1, Release);
+            // What was known is another device's.
+            state.forget_values();
         }
     }
 
@@ -222,25 +256,32 @@ impl Conduit {
         locked(&self.state)
     }
 
-    /// A client connects: it is let in, or recorded.
-    pub(crate) fn connect(&self, client: SocketAddr, identity: Option<&Identity>) -> Result<(), ()> {
+    /// A client connects: it is let in, or recorded. Whether it counts among the conduit's connections: whom no rule allows
+    /// anything must not take the places of those who have work to do.
+    pub(crate) fn connect(&self, client: SocketAddr, who: &Peer) -> Result<bool, ()> {
         let now = self.clock.now();
-        let connected = self.state().connect(client.ip());
+        let connected = {
+            let mut state = self.state();
+            let counts = state.grants(who).hopeless().is_none();
+            if counts { state.connect(client.ip()).map(|()| true) } else { Ok(false) }
+        };
         match connected {
-            Ok(()) => {
+            Ok(counted) => {
                 self.counters.clients.fetch_add(1, Relaxed);
                 self.counters.connections.fetch_add(1, Relaxed);
-                Ok(())
+                Ok(counted)
             }
             Err(reason) => {
-                self.note(now, client, identity, &turned_away(reason));
+                self.note(now, client, who.identity.as_ref(), &turned_away(reason));
                 Err(())
             }
         }
     }
 
-    pub(crate) fn disconnect(&self, client: SocketAddr) {
-        self.state().disconnect(client.ip());
+    pub(crate) fn disconnect(&self, client: SocketAddr, counted: bool) {
+        if counted {
+            self.state().disconnect(client.ip());
+        }
         self.counters.clients.fetch_sub(1, Relaxed);
     }
 
@@ -250,7 +291,21 @@ impl Conduit {
 
     pub(crate) fn unreachable(&self, error: &port502_net::client::Error) {
         self.counters.unreachable.fetch_add(1, Relaxed);
-        tracing::warn!(conduit = locked(&self.engine).name(), %error, "the device cannot be reached");
+        if !self.lost.swap(true, Relaxed)
+            && let Some(observer) = &self.observer
+        {
+            observer(&Reach::Lost { error: &error.to_string() });
+        }
+    }
+
+    /// A connection to the device was made.
+    pub(crate) fn reached(&self) {
+        if self.lost.load(Relaxed)
+            && self.lost.swap(false, Relaxed)
+            && let Some(observer) = &self.observer
+        {
+            observer(&Reach::Back);
+        }
     }
 
     /// Something is to be recorded.

@@ -27,6 +27,10 @@ use crate::conduit::{Conduit, Upstream};
 /// Bytes read at once. Requests of 12 bytes: more than a thousand in one burst.
 const READ_LEN: usize = 16 * 1024;
 
+/// Reads of a client, or of its device, before the others have their turn: a client that floods must not have the thread for
+/// itself until its socket is empty.
+const READS_MAX: usize = 4;
+
 /// Bytes that are still looked at of a client that has to leave.
 const ARRIVED_MAX: u64 = 256 * 1024;
 
@@ -44,11 +48,12 @@ thread_local! {
 impl Relay for Conduit {
     async fn run<T: Stream>(self: Arc<Self>, mut stream: T, arrival: Arrival) -> Departure {
         let Arrival { peer, identity, place } = arrival;
-        if self.connect(peer, identity.as_deref()).is_err() {
+        let who = Peer { address: peer.ip(), identity: identity.as_deref().cloned() };
+        let Ok(counted) = self.connect(peer, &who) else {
             stream.reset();
             return Departure { why: Closed::Refused, requests: 0 };
-        }
-        let mut conversation = Conversation::new(self, stream, peer, identity, place);
+        };
+        let mut conversation = Conversation::new(self, stream, (peer, who, counted), identity, place);
         // A task's waker stays the same as long as it runs.
         poll_fn(|task| {
             conversation.place.woken_by(task.waker());
@@ -151,6 +156,8 @@ struct Conversation<T> {
     expected: Option<Instant>,
     /// The client has had an answer.
     served: bool,
+    /// It is one of the conduit's connections that are limited.
+    has_place: bool,
     counted: u64,
     /// Nothing more is read of the client, for this reason; what it is still owed goes out.
     ended: Option<Closed>,
@@ -160,7 +167,7 @@ impl<T> Drop for Conversation<T> {
     fn drop(&mut self) {
         let now = self.conduit.clock.now();
         self.inline.close(&mut self.conduit.state(), now);
-        self.conduit.disconnect(self.peer);
+        self.conduit.disconnect(self.peer, self.has_place);
         self.count();
     }
 }
@@ -176,11 +183,10 @@ impl<T: Stream> Conversation<T> {
     fn new(
         conduit: Arc<Conduit>,
         stream: T,
-        peer: SocketAddr,
+        (peer, who, counted): (SocketAddr, Peer, bool),
         identity: Option<Arc<Identity>>,
         place: Place,
     ) -> Self {
-        let who = Peer { address: peer.ip(), identity: identity.as_deref().cloned() };
         let (now, turn) = (conduit.clock.now(), conduit.turn());
         let began = (now, place.now());
         let inline = Inline::new(conduit.options.sanity, who);
@@ -199,6 +205,7 @@ impl<T: Stream> Conversation<T> {
             heard: now,
             expected: None,
             served: false,
+            has_place: counted,
             counted: 0,
             ended: None,
         }
@@ -239,22 +246,30 @@ impl<T: Stream> Conversation<T> {
     fn poll_work(&mut self, task: &mut Task<'_>) -> Result<Option<Closed>, Closed> {
         // Who has nothing wakes the task when that changes, and need not be asked again until then.
         let (mut device_waits, mut client_waits) = (false, false);
-        loop {
+        for _ in 0..READS_MAX {
             self.to_client.flush(task, &mut self.stream).map_err(|()| Closed::Broken)?;
             if !device_waits {
                 device_waits = !self.poll_link(task)?;
             }
-            if !client_waits && self.ended.is_none() && self.to_client.is_empty() && self.has_room() {
+            if !client_waits && self.may_read() {
                 client_waits = !self.poll_client(task)?;
                 // A link that was just made has not been asked.
                 device_waits &= matches!(self.link, Link::Idle | Link::Own(..));
-            } else {
-                client_waits = true;
             }
-            if device_waits && client_waits {
+            // What keeps from reading wakes the task too: a socket that takes nothing, or a device that owes answers.
+            if device_waits && (client_waits || !self.may_read()) {
                 return Ok(self.finished());
             }
         }
+        task.waker().wake_by_ref();
+        Ok(None)
+    }
+
+    /// Whether the client's bytes can be dealt with: it takes its answers, the device takes what it is sent, and it is still
+    /// the device that is meant. When another one is, what is open comes to its end first.
+    fn may_read(&self) -> bool {
+        let moved = self.turn != self.conduit.turn() && self.inline.inspection().open_requests() != 0;
+        self.ended.is_none() && self.to_client.is_empty() && !moved && self.has_room()
     }
 
     /// Nothing more comes of the client, and it has all that it is owed.
@@ -368,7 +383,10 @@ impl<T: Stream> Conversation<T> {
             let Poll::Ready(dialled) = dial.as_mut().poll(task) else { return Ok(false) };
             let waiting = std::mem::take(waiting);
             let mut stream = match dialled {
-                Ok(stream) => Box::new(stream),
+                Ok(stream) => {
+                    self.conduit.reached();
+                    Box::new(stream)
+                }
                 Err(error) => {
                     self.conduit.unreachable(&error);
                     self.reset();

@@ -24,5 +24,5 @@ pub mod output;
 pub mod record;
 
 pub use clock::Clock;
-pub use conduit::{Conduit, Options, Status, Upstream};
+pub use conduit::{Conduit, Options, Reach, Status, Upstream};
 pub use record::{Recorder, Sink};

@@ -330,7 +330,6 @@ impl Record<'_> {
         self.fields(&mut |field, datum| {
             let (before, behind) = match (field, datum) {
                 (Field::Conduit, _) => ("", ": "),
-                (Field::Verdict, Datum::Text("repeats")) => ("", ""),
                 (Field::Verdict, _) => ("", " "),
                 (Field::Answer, _) => ("(", ") "),
                 (Field::Direction, Datum::Text("to-client")) => ("", " "),

@@ -213,6 +213,11 @@ impl State {
         self.all_is_old();
     }
 
+    /// Forgets what all values are: another device stands there now.
+    pub fn forget_values(&mut self) {
+        self.forget(UnitId::BROADCAST);
+    }
+
     /// Remembers from now on who asks for what: each request that is one, whether it may pass or not.
     pub fn learn(&mut self) {
         self.learner.get_or_insert_default();

@@ -155,3 +155,18 @@ async fn the_device_is_not_touched_before_something_passes() {
     device.answer_register(&asked, 5).await;
     assert_eq!(client.receive().await, Some((513, 3, hex("03 02 0005"))));
 }
+
+#[tokio::test]
+async fn strangers_do_not_take_the_places_of_those_who_have_work_to_do() {
+    let stand = Stand::new(&with("connections = 2"), Way::Own, device());
+    let mut strangers = Vec::new();
+    for host in 50..60 {
+        strangers.push(Client::connect(stand.address, host).await);
+    }
+    let mut operator = Client::connect(stand.address, 2).await;
+    assert_eq!(operator.ask(1, READ).await, Some(hex("03 02 0007")));
+    for stranger in &mut strangers {
+        assert_eq!(stranger.ask(1, READ).await, Some(hex("83 01")));
+    }
+    assert_eq!(stand.conduit.status().clients, 11);
+}

@@ -79,3 +79,44 @@ async fn a_device_that_moves_is_found_where_it_is() {
         assert_eq!(client.receive().await, Some((2, 3, hex("03 02 0005"))), "{way:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_always_has_something_open_moves_too() {
+    let _stopped = clock::stop();
+    for way in [Way::Own, Way::Shared] {
+        let (before, after) = (Fake::bind().await, Fake::bind().await);
+        let stand = Stand::new(&policy(SITE), way, before.address);
+        let mut client = Client::connect(stand.address, 1).await;
+        client.send(&mbap(1, 3, READ)).await;
+        let mut device = before.accept().await;
+        let open = device.asked().await;
+        stand.conduit.reroute(upstream(way, after.target()));
+        // The next one comes while the first is open: it has to wait for the end of that, and goes to the new device.
+        client.send(&mbap(2, 3, READ)).await;
+        settle().await;
+        assert!(device.is_quiet().await, "{way:?}: it goes to the old device");
+        device.answer_register(&open, 4).await;
+        assert_eq!(client.receive().await, Some((1, 3, hex("03 02 0004"))), "{way:?}");
+        let mut device = after.accept().await;
+        let asked = device.asked().await;
+        device.answer_register(&asked, 5).await;
+        assert_eq!(client.receive().await, Some((2, 3, hex("03 02 0005"))), "{way:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_known_of_the_old_device_is_not_known_of_the_new() {
+    let _stopped = clock::stop();
+    let (before, after) = (Fake::bind().await, Fake::bind().await);
+    let stand = Stand::new(&policy(SITE), Way::Own, before.address);
+    let mut client = Client::connect(stand.address, 2).await;
+    client.send(&mbap(1, 3, &hex("03 00C8 0001"))).await;
+    let mut device = before.accept().await;
+    let asked = device.asked().await;
+    device.answer_register(&asked, 300).await;
+    assert!(client.receive().await.is_some());
+    stand.conduit.reroute(upstream(Way::Own, after.target()));
+    // A step of 50 from what the old one held.
+    assert_eq!(client.ask(2, &hex("06 00C8 015E")).await, Some(hex("86 01")));
+    assert_eq!(stand.reason(), ("refused".into(), "step-unknown".into()));
+}

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use port502_guard::{Clock, Conduit, Options, Recorder, Status, Upstream};
+use port502_guard::{Clock, Conduit, Options, Reach, Recorder, Status, Upstream};
 use port502_inspect::WeekMinute;
 use port502_net::gateway::{Lane, LaneEvent, LaneOptions};
 use port502_net::server::{self, Server, Stop};
@@ -241,6 +241,8 @@ impl Running {
     fn bind(&self, target: &Target) -> Result<Server, Failure> {
         let mut options = server::Options::default();
         options.connections = self.setup.connections;
+        // One address alone must not keep all others out, whatever its connections wait for.
+        options.per_peer = (self.setup.connections / 4 * 3).max(1);
         options.timekeeper = Some(self.setup.timekeeper.clone());
         let log = Arc::clone(&self.setup.log);
         options.observer = Some(super::super::serve::observer(log, Arc::clone(&self.requests)));
@@ -260,7 +262,14 @@ impl Running {
     fn stand(&self, plan: &ConduitPlan, upstream: Upstream) -> Standing {
         let options = Options { idle: self.setup.idle, ..Options::default() };
         let (clock, recorder) = (Arc::clone(&self.clock), Arc::clone(&self.setup.recorder));
+        let (log, name) = (Arc::clone(&self.setup.log), plan.name.clone());
         let conduit = Conduit::new(Arc::clone(&plan.engine), upstream, options, clock, recorder);
+        let conduit = conduit.observed_by(Arc::new(move |reach: &Reach<'_>| match reach {
+            Reach::Lost { error } => {
+                log.line(format_args!("{name}: {error}; its clients are closed until it is reached again"));
+            }
+            Reach::Back => log.line(format_args!("{name}: the device is reached again")),
+        }));
         Standing {
             name: plan.name.clone(),
             conduit: Arc::new(conduit),
