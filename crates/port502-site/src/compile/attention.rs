@@ -6,7 +6,7 @@ use std::time::Duration;
 use port502_session::duration;
 
 use super::poll::PollPlan;
-use crate::site::{DeviceId, LaneId, ScanId, Site};
+use crate::site::{Conduit, DeviceId, LaneId, ScanId, Site, Write};
 
 /// Something that deserves a look.
 #[derive(Clone, PartialEq, Debug)]
@@ -31,6 +31,13 @@ pub enum Attention {
     Unguarded {
         /// The device.
         device: DeviceId,
+    },
+    /// Two conduits lead to a device with limits that hang on what was before: each remembers for itself.
+    GuardedTwice {
+        /// The device.
+        device: DeviceId,
+        /// The conduits, by their places in the site.
+        conduits: [usize; 2],
     },
     /// It is not known where polls come from, so that they are expected from anywhere.
     PollerAnywhere,
@@ -60,6 +67,16 @@ pub fn attention(site: &Site, plan: &PollPlan) -> Vec<Attention> {
             all.push(Attention::Unguarded { device });
         }
     }
+    for (device, _) in site.device_ids() {
+        let leads = |(_, conduit): &(usize, &Conduit)| conduit.devices.contains(&device);
+        let mut conduits = site.conduits().iter().enumerate().filter(leads).map(|(at, _)| at);
+        let remembered = |write: &Write| write.max_step.is_some() || write.rate.is_some();
+        if let (Some(first), Some(second)) = (conduits.next(), conduits.next())
+            && site.tags_of(device).any(|(_, tag)| tag.write().is_some_and(remembered))
+        {
+            all.push(Attention::GuardedTwice { device, conduits: [first, second] });
+        }
+    }
     if site.poller().is_none() && !site.tags().is_empty() {
         all.push(Attention::PollerAnywhere);
     }
@@ -74,6 +91,7 @@ impl Attention {
             Attention::Overloaded { .. } => "overloaded",
             Attention::RoundTooLong { .. } => "round-too-long",
             Attention::Unguarded { .. } => "unguarded",
+            Attention::GuardedTwice { .. } => "guarded-twice",
             Attention::PollerAnywhere => "poller-anywhere",
         }
     }
@@ -107,6 +125,16 @@ impl Attention {
                             "\"{name}\" has tags that may be written, and whoever reaches it may write them; "
                         )?;
                         f.write_str("put a [guard.NAME] in front of it")
+                    }
+                    Attention::GuardedTwice { device, conduits } => {
+                        let name = &site.device(*device).name;
+                        let called = |at: usize| site.conduits().get(at).map_or("", |it| it.name.as_str());
+                        let [first, second] = conduits.map(called);
+                        write!(
+                            f,
+                            "\"{name}\" is behind guard.{first} and guard.{second}, and each counts steps and "
+                        )?;
+                        f.write_str("rates for itself: what one lets pass the other does not see; one with two places to listen does")
                     }
                     Attention::PollerAnywhere => f.write_str(
                         "the site does not say where polls come from; write zone = \"NAME\" in [poll]",

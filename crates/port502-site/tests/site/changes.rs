@@ -71,3 +71,44 @@ fn what_is_said_is_what_would_change() {
         &[],
     );
 }
+
+#[test]
+fn two_conduits_to_a_device_whose_steps_are_counted_deserve_a_look() {
+    use port502_site::compile::attention::attention;
+    use port502_site::compile::poll;
+    let text = |limit: &str| {
+        format!(
+            r#"
+[site]
+name = "x"
+[role.operator]
+[zone.a]
+networks = ["10.0.0.0/24"]
+[poll]
+zone = "a"
+[device.pump]
+connect = "tcp://10.0.1.1"
+[device.pump.tag]
+speed = {{ at = "holding:0", range = [0, 50], write = {{ roles = ["operator"]{limit} }} }}
+[guard.first]
+listen = ["tcp://0.0.0.0:502"]
+to = "pump"
+[guard.second]
+listen = ["tls://0.0.0.0:802"]
+to = "pump"
+cert = "a.pem"
+key = "a.key"
+"#
+        )
+    };
+    let told = |limit: &str| {
+        let site = crate::example::parse(&text(limit));
+        let all = attention(&site, &poll::plan(&site));
+        all.iter().map(|it| format!("{} {}", it.name(), it.text(&site))).collect::<Vec<_>>()
+    };
+    assert_eq!(told(""), Vec::<String>::new());
+    let want = "guarded-twice \"pump\" is behind guard.first and guard.second, and each counts steps and rates for \
+                itself: what one lets pass the other does not see; one with two places to listen does";
+    assert_eq!(told(", max_step = 5"), [want]);
+    assert_eq!(told(", rate = \"6/min\""), [want]);
+}
