@@ -8,8 +8,8 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use super::ask::ReadKey;
 
-/// Buckets of a lane, as a power of two. When as many reads wait as may, there are 32 of them in each.
-const BUCKET_BITS: u32 = 9;
+/// Buckets of a lane, as a power of two: 32 KiB. When as many reads wait as may, there are 4 of them in each.
+const BUCKET_BITS: u32 = 12;
 const BUCKETS: usize = 1 << BUCKET_BITS;
 
 /// No slot.
