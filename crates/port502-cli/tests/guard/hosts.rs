@@ -98,3 +98,31 @@ fn a_device_is_reached_only_through_the_guard_and_mbpoll_is_refused_a_write() {
     assert_eq!((&reasons[0]["client"], &reasons[0]["reason"]), (&"10.20.0.9".into(), &"function".into()));
     assert_eq!((&reasons[1]["client"], &reasons[1]["reason"]), (&"10.20.0.11".into(), &"limits".into()));
 }
+
+#[test]
+fn it_needs_no_root_only_the_right_to_port_502() {
+    if !is_root() {
+        return;
+    }
+    let machine = Machine::new();
+    let _device = machine.serve("tcp://127.0.0.1:1502");
+    let site = SITE
+        .replace("tcp://10.20.1.21", "tcp://127.0.0.1:1502")
+        .replace("10.20.0.5", "127.0.0.1")
+        .replace("10.20.0.9", "127.0.0.1");
+    machine.sh(&format!("cat > /srv/site.toml <<'END'\n{site}END\nmkdir -m 777 /srv/state"));
+    let rights = "-all,+net_bind_service";
+    let mut command = machine.command("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
+    command.args([&format!("--inh-caps={rights}"), &format!("--ambient-caps={rights}")]);
+    command.args([&format!("--bounding-set={rights}"), "/srv/port502", "guard", "/srv/site.toml"]);
+    command.args(["--journal", "/srv/state/kept"]).stdin(Stdio::null());
+    let _guard = Program::start(&mut command, "listening on tcp://127.0.0.1:502");
+    let ask = |arguments: &[&str]| run(machine.command("/srv/port502").args(arguments)).code;
+    assert_eq!(ask(&["read", "127.0.0.1", "h:0"]), 0);
+    assert_eq!(ask(&["write", "127.0.0.1", "h:10=30"]), 5);
+    let mut kept = String::new();
+    while !kept.contains("function") {
+        kept = machine.sh("/srv/port502 journal /srv/state/kept");
+    }
+}
