@@ -9,7 +9,7 @@
 //! ```
 //!
 //! - [`conduit`][]: what all clients of one conduit share: the rules and what judging remembers, where requests go, counters;
-//! - [`conversation`]: one client's connection, from the first byte to the last;
+//! - `conversation`: one client's connection, from the first byte to the last;
 //! - [`record`][]: evidence on its way to where it is kept, which may be slow, full or gone;
 //! - [`output`][]: syslog, CEF and lines of JSON;
 //! - [`clock`][]: time, for judging and for people.
