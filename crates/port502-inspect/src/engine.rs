@@ -15,6 +15,7 @@
 //!   step, sequence and rate. One that does not hold makes the rule not fit, and the next is looked at. What no rule
 //!   fits is refused; when a rule came so near that only its hours or its value's conditions did not hold, that rule is
 //!   named, and its mode and refusal apply.
+//! - A rule that denies in alert decides nothing: what it has against an item that others let pass is told.
 //! - A rate of requests is no condition: what fits a rule and is too much is refused.
 //! - A value that cannot be known to be within its limits is refused: a half of a 32-bit value (function 06, or a part of
 //!   16 and 23), a register whose bits are written by function 22 other than the one bit that the tag is, registers that are

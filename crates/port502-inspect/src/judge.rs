@@ -89,8 +89,16 @@ struct Asked<'r> {
 
 /// How an item, or a request without items, fares.
 enum Outcome {
-    Allowed { rule: usize },
-    Against { objection: Objection, mode: Mode, how: Refusal },
+    Allowed {
+        rule: usize,
+        /// What a rule in alert that denies has against it.
+        despite: Option<Objection>,
+    },
+    Against {
+        objection: Objection,
+        mode: Mode,
+        how: Refusal,
+    },
 }
 
 impl Outcome {
@@ -162,8 +170,9 @@ impl State {
         }
         let (mut first, mut alert) = (None, None);
         let mut weigh = |outcome| match outcome {
-            Outcome::Allowed { rule } => {
+            Outcome::Allowed { rule, despite } => {
                 first = first.or(Some(rule));
+                alert = alert.or(despite);
                 None
             }
             Outcome::Against { objection, mode: Mode::Alert, .. } => {
@@ -224,7 +233,8 @@ impl State {
         }
     }
 
-    /// The first rule that fits one item decides.
+    /// The first rule that fits one item decides, but for one that denies in alert: what it has against the item is told
+    /// when the item passes, and whether it does the others say.
     #[inline]
     fn item(
         &mut self,
@@ -239,14 +249,16 @@ impl State {
         // The first rule that came near, of those that are enforced before those in alert: one in alert is no way
         // round another.
         let mut near: Option<(Objection, &Compiled)> = None;
+        let mut despite = None;
         for candidate in candidates {
             let number = candidate.rule();
             let Some(rule) = engine.rules.get(number) else { continue };
             let here = |reason| Objection { reason, rule: Some(number), tag: candidate.tag(), item: place };
             match self.fits(engine, asked, written, *candidate, rule) {
+                Fit::Yes if rule.only_tells() => despite = despite.or(Some(here(Reason::Denied))),
                 Fit::Yes => {
                     return match self.decide(asked, number, rule) {
-                        Ok(()) => Outcome::Allowed { rule: number },
+                        Ok(()) => Outcome::Allowed { rule: number, despite },
                         Err(reason) => Outcome::against(here(reason), rule),
                     };
                 }
@@ -262,10 +274,18 @@ impl State {
             }
         }
         match near {
-            Some((objection, rule)) => Outcome::against(objection, rule),
+            Some((objection, rule)) => match Outcome::against(objection, rule) {
+                // Nothing is refused, and who reads of it wants the first rule's name.
+                Outcome::Against { objection, mode: Mode::Alert, how } => {
+                    Outcome::Against { objection: despite.unwrap_or(objection), mode: Mode::Alert, how }
+                }
+                against => against,
+            },
             None => {
                 let reason = grants.lacking(asked.unit, asked.request);
                 let objection = Objection { item: place, ..Objection::of(reason) };
+                let told = despite.filter(|_| engine.mode == Mode::Alert);
+                let objection = told.unwrap_or(objection);
                 Outcome::Against { objection, mode: engine.mode, how: engine.refusal }
             }
         }
@@ -422,6 +442,11 @@ enum Fit {
 }
 
 impl Compiled {
+    /// Whether it denies in alert: it lets nothing pass, and keeps nothing back.
+    pub(crate) fn only_tells(&self) -> bool {
+        self.effect == Effect::Deny && self.mode == Mode::Alert
+    }
+
     /// Only who is allowed something can come near it.
     fn nearly(&self, reason: Reason) -> Fit {
         match self.effect {

@@ -591,7 +591,7 @@ fn alert_of_one_rule_is_no_way_round_another() {
         no_writes.clone(),
         reads(),
     ]);
-    assert_eq!(bench.asks("17 0000 0001 0032 0001 02 0001"), Ok(()), "the first that fits decides: alert");
+    assert_eq!(bench.asks("17 0000 0001 0032 0001 02 0001"), says("denied"), "by the second of them");
     let watch = Rule {
         mode: Some(Mode::Alert),
         effect: Effect::Deny,
@@ -609,6 +609,49 @@ fn alert_of_one_rule_is_no_way_round_another() {
     let mut bench = Bench::new(vec![watch, no_writes, reads()]);
     assert_eq!(bench.asks("17 0000 0001 0032 0001 02 0001"), says("denied"));
     assert_eq!(bench.asks("17 0000 0001 0033 0001 02 0001"), Ok(()));
+}
+
+#[test]
+fn who_denies_in_alert_allows_nothing() {
+    let places = |first, last| {
+        Places::Of(vec![port502_inspect::policy::Range { table: Table::HoldingRegisters, first, last }])
+    };
+    let watch = Rule {
+        mode: Some(Mode::Alert),
+        effect: Effect::Deny,
+        ..allow("watched", &[(0, 255)], &[6, 8, 16], Places::Any)
+    };
+    let values = writes(vec![holding(100, ValueType::U16, integers(0, 50))]);
+    let known = Rule { clients: from(&["10.0.0.1"]), ..values };
+    let mut bench = Bench::new(vec![watch.clone(), known.clone(), reads()]);
+    // Whom another rule allows it may do it, and it is told.
+    assert_eq!(bench.asks(&set(50)), Ok(()));
+    assert_eq!(bench.told, ["alerted denied"]);
+    assert_eq!(bench.asks(READ), Ok(()));
+    assert_eq!(bench.told.len(), 1);
+    // Neither outside its limits nor elsewhere nor with another function, nor a stranger at all.
+    assert_eq!(bench.asks(&set(51)), says("limits"));
+    assert_eq!(bench.asks("06 0065 0001"), says("address"));
+    assert_eq!(bench.asks("08 0001 0000"), says("function"));
+    bench.reconnect("10.0.0.2");
+    assert_eq!(bench.asks(&set(50)), says("function"));
+    // Nor is it a way round hours, values by register, or a denial behind it.
+    let quiet =
+        Rule { effect: Effect::Deny, values: Some((20, 30)), ..allow("no", &[(1, 1)], &[6], places(0, 200)) };
+    let mut bench = Bench::new(vec![watch.clone(), watch.clone(), quiet, known.clone()]);
+    assert_eq!(bench.asks(&set(25)), says("denied"));
+    assert_eq!(bench.asks(&set(31)), Ok(()));
+    assert_eq!(bench.told, ["refused denied", "alerted denied"]);
+    // Where the whole conduit is in alert, everything goes on, and the first rule's objection is told.
+    let mut bench = Bench::of(&Conduit { mode: Mode::Alert, ..conduit(vec![watch, known]) }, "10.0.0.1");
+    for (pdu, told) in [
+        (set(51), "alerted denied"),
+        ("06 0065 0001".into(), "alerted denied"),
+        (READ.into(), "alerted function"),
+    ] {
+        assert_eq!(bench.asks(&pdu), Ok(()));
+        assert_eq!(bench.told.last().unwrap(), told, "{pdu}");
+    }
 }
 
 #[test]
