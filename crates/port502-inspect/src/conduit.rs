@@ -42,7 +42,7 @@ use crate::engine::Peer;
 use crate::grants::Grants;
 use crate::judge::Moment;
 use crate::policy::Refusal;
-use crate::state::{Ending, Generation, State};
+use crate::state::{Ending, Generation, Sent, State};
 use crate::verdict::{Objection, Reason, Verdict};
 
 /// The most that [`Sanity::open`] can be.
@@ -61,7 +61,8 @@ pub struct Sanity {
     /// Requests that wait for their answer, at most [`OPEN_MAX`]. The specification lets a client have 16 (Messaging on
     /// TCP/IP V1.0b, 4.2.1).
     pub open: usize,
-    /// After this a request is given up, and its answer is late.
+    /// After this a request is given up, and its answer is late. So long after a write was given up the device may still
+    /// carry it out: nothing that is read until then is taken for what its value is.
     pub answer_within: Duration,
     /// From the first byte of a frame to its last.
     pub frame_within: Duration,
@@ -152,6 +153,12 @@ struct Open {
     since: Instant,
     asked: Generation,
     pdu: Vec<u8>,
+}
+
+impl Open {
+    fn sent<'r>(&self, request: &'r Request<'r>, sanity: Sanity) -> Sent<'r> {
+        Sent { unit: self.unit, request, asked: self.asked, at: self.since, within: sanity.answer_within }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -289,7 +296,7 @@ impl Inspection {
             // It was parsed when it came.
             let request = Request::parse(&open.pdu).map_err(Reason::Malformed)?;
             response.answers(&request).map_err(Reason::Mismatch)?;
-            state.ended(now, open.unit, &request, open.asked, Ending::Answered(&response));
+            state.ended(now, &open.sent(&request, self.sanity), Ending::Answered(&response));
         }
         let open = if first { self.open.pop_front() } else { self.open.remove(at) };
         let open = open.ok_or(Reason::Unsolicited)?;
@@ -349,7 +356,7 @@ impl Inspection {
     fn give_up(&mut self, state: &mut State, now: Instant, at: usize) {
         let Some(open) = self.open.remove(at) else { return };
         if let Ok(request) = Request::parse(&open.pdu) {
-            state.ended(now, open.unit, &request, open.asked, Ending::Unanswered);
+            state.ended(now, &open.sent(&request, self.sanity), Ending::Unanswered);
         }
         if open.unit != UnitId::BROADCAST {
             self.unanswered.push_back(open.transaction);

@@ -10,7 +10,7 @@ use port502_wire::{Request, Table, UnitId};
 use crate::engine::{Compiled, Engine, Sequel, Step, Tag};
 use crate::grants::{Candidate, Grants};
 use crate::hours::WeekMinute;
-use crate::policy::{Effect, Mode, Refusal};
+use crate::policy::{Effect, Mode, Refusal, Writable};
 use crate::state::{Bucket, Number, State};
 use crate::verdict::{Objection, Reason, Verdict};
 
@@ -36,6 +36,11 @@ pub(crate) struct Demand {
 impl Demand {
     pub(crate) const fn last(self) -> u16 {
         self.first.saturating_add(self.count - 1)
+    }
+
+    /// Whether it has an item of this value.
+    pub(crate) fn reaches(self, value: &Writable) -> bool {
+        self.table == value.table && self.first <= value.last() && value.address <= self.last()
     }
 }
 

@@ -29,6 +29,7 @@ struct Bench {
     /// What has come to the client.
     back: Vec<(u16, Vec<u8>)>,
     told: Vec<String>,
+    asked: u16,
     flow: Flow,
 }
 
@@ -50,7 +51,7 @@ impl Bench {
         let state = State::new(Arc::new(engine));
         let inline = Inline::new(Sanity::default(), peer(address, None));
         let (arrived, back, told) = Default::default();
-        Bench { state, inline, millis: 1_000, arrived, back, told, flow: Flow::Open }
+        Bench { state, inline, millis: 1_000, arrived, back, told, asked: 0, flow: Flow::Open }
     }
 
     fn now(&self) -> port502_inspect::Moment {
@@ -94,7 +95,8 @@ impl Bench {
 
     fn asks_unit(&mut self, unit: u8, pdu: &str) -> Result<(), String> {
         let arrived = self.arrived.len();
-        let id = u16::try_from(self.told.len() + 1000 + arrived).unwrap();
+        let id = 1_000 + self.asked;
+        self.asked += 1;
         self.client_sends(&adu(id, unit, &hex(pdu)));
         if self.arrived.len() > arrived { Ok(()) } else { Err(self.told.last().cloned().unwrap_or_default()) }
     }
@@ -292,9 +294,127 @@ fn a_connection_that_ends_leaves_no_write_open() {
     assert_eq!(bench.asks(&set(25)), Ok(()));
     bench.reconnect("10.0.0.1");
     assert_eq!(bench.asks(&set(30)), says("step"));
-    // Were it open still, reading would not help.
+    // Were it open still, reading would not help, however late.
+    bench.millis += 60_000;
     bench.reads(READ, &[25]);
     assert_eq!(bench.asks(&set(30)), Ok(()));
+}
+
+#[test]
+fn a_read_that_was_asked_during_a_write_teaches_nothing() {
+    let mut bench = Bench::new(stepped());
+    bench.reads(READ, &[20]);
+    assert_eq!(bench.asks(&set(25)), Ok(()));
+    assert_eq!(bench.asks(READ), Ok(()));
+    bench.answers(&[]);
+    // The device had read its register before it wrote it, and says so late.
+    bench.answers(&[20]);
+    assert_eq!(bench.asks(&set(15)), says("step"));
+    assert_eq!(bench.asks(&set(19)), says("step"));
+    assert_eq!(bench.asks(READ), Ok(()));
+    bench.answers(&[25]);
+    assert_eq!(bench.asks(&set(30)), Ok(()));
+    // The answer to such a read before the write's: it may be either, and the read says nothing of later.
+    assert_eq!(bench.asks(READ), Ok(()));
+    let write = bench.arrived.remove(0);
+    bench.answers(&[25]);
+    bench.arrived.push(write);
+    bench.answers(&[]);
+    assert_eq!(bench.asks(&set(24)), says("step"));
+    bench.writes(&set(35));
+    // Nor does one of a unit that was asked something nobody understands.
+    bench.reconnect("10.0.0.9");
+    bench.reads(READ, &[20]);
+    assert_eq!(bench.asks("5A 00 41"), Ok(()));
+    assert_eq!(bench.asks(READ), Ok(()));
+    let other = bench.arrived.remove(0);
+    bench.answers(&[20]);
+    bench.reconnect("10.0.0.1");
+    assert_eq!(bench.asks(&set(20)), says("step-unknown"), "{other:?}");
+}
+
+#[test]
+fn a_write_that_nobody_answered_may_still_be_carried_out() {
+    // The client is gone, or the device's gateway has had no answer, or not yet one: the write is in a queue somewhere.
+    for exception in [None, Some(5), Some(10), Some(11)] {
+        let mut bench = Bench::new(stepped());
+        bench.reads(READ, &[20]);
+        assert_eq!(bench.asks(&set(25)), Ok(()));
+        match exception {
+            None => bench.reconnect("10.0.0.1"),
+            Some(code) => {
+                let (id, unit, _) = bench.arrived.remove(0);
+                bench.server_sends(&adu(id.0, unit.0, &[0x86, code]));
+            }
+        }
+        bench.reads(READ, &[20]);
+        assert_eq!(bench.asks(&set(15)), says("step"), "{exception:?}");
+        // Another write that is carried out does not say that the first was.
+        bench.writes(&set(22));
+        assert_eq!(bench.asks(&set(17)), says("step"), "{exception:?}");
+        // It was moved at the panel, too: that is one more value that it may be.
+        bench.reads(READ, &[27]);
+        assert_eq!(bench.asks(&set(26)), says("step"), "{exception:?}");
+        assert_eq!(bench.asks(&set(23)), Ok(()));
+        bench.answers(&[]);
+        bench.millis += 59_999;
+        bench.reads(READ, &[25]);
+        assert_eq!(bench.asks(&set(30)), says("step"), "{exception:?}");
+        assert_eq!(bench.asks(READ), Ok(()));
+        bench.millis += 1;
+        // Asked too early, though it is answered late enough.
+        bench.answers(&[25]);
+        assert_eq!(bench.asks(&set(30)), says("step"), "{exception:?}");
+        bench.reads(READ, &[25]);
+        bench.writes(&set(30));
+        bench.writes(&set(35));
+    }
+    // Of a request that may change anything, nothing of the unit is known so long.
+    let mut bench = Bench::new(stepped());
+    bench.reconnect("10.0.0.9");
+    assert_eq!(bench.asks("5A 00 41"), Ok(()));
+    bench.reconnect("10.0.0.1");
+    for (wait, want) in [(0, says("step-unknown")), (59_999, says("step-unknown")), (1, Ok(()))] {
+        bench.millis += wait;
+        bench.reads(READ, &[20]);
+        assert_eq!(bench.asks(&set(25)), want, "{wait}");
+    }
+}
+
+#[test]
+fn a_broadcast_is_not_over_before_it_has_been_sent() {
+    let mut bench = Bench::new(stepped());
+    bench.reads(READ, &[20]);
+    assert_eq!(bench.asks_unit(2, READ), Ok(()));
+    bench.reconnect("10.0.0.9");
+    assert_eq!(bench.asks_unit(0, &set(25)), Ok(()));
+    let broadcast = bench.arrived.remove(0);
+    // Neither of a unit that was known nor of one that was not.
+    for unit in [1, 2] {
+        assert_eq!(bench.asks_unit(unit, READ), Ok(()));
+        bench.answers(&[20]);
+    }
+    bench.arrived.push(broadcast);
+    bench.reconnect("10.0.0.1");
+    for unit in [1, 2] {
+        assert_eq!(bench.asks_unit(unit, READ), Ok(()));
+        bench.answers(&[20]);
+        assert_eq!(bench.asks_unit(unit, &set(20)), says("step-unknown"), "{unit}");
+    }
+    bench.millis += 60_000;
+    for unit in [1, 2] {
+        assert_eq!(bench.asks_unit(unit, READ), Ok(()));
+        bench.answers(&[25]);
+        assert_eq!(bench.asks_unit(unit, &set(30)), Ok(()), "{unit}");
+        bench.answers(&[]);
+    }
+    // A device over TCP may bear the number.
+    assert_eq!(bench.asks_unit(0, READ), Ok(()));
+    bench.answers(&[25]);
+    for value in [30, 35] {
+        assert_eq!(bench.asks_unit(0, &set(value)), Ok(()), "{value}");
+        bench.answers(&[]);
+    }
 }
 
 #[test]
