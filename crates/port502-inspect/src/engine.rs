@@ -23,6 +23,8 @@
 //! - Limits that a rule has for each register by itself (`values`) are compared register by register.
 //! - A sequence looks at a value of a device behind the same conduit. What another device holds is not seen here, so what
 //!   has to come after it is refused.
+//! - A sequence with a time needs a value that was seen to become what it is: one that was so when it was first seen has been
+//!   so since nobody knows when. What is seen again after a write that failed, or after it was forgotten, is no change.
 //! - A step is measured from the last value known. While a write of it is not answered, from all that it may be; when
 //!   it is not known at all, a write is refused until somebody has read it.
 

@@ -393,11 +393,10 @@ impl State {
         if !is {
             return Err(Reason::Sequence);
         }
-        let ago = asked.now.at.since(last.since);
-        match after.within {
-            Some(within) if ago > within => Err(Reason::SequenceLate { ago }),
-            _ => Ok(()),
-        }
+        let Some(within) = after.within else { return Ok(()) };
+        // It was so when it was first seen, and may have been for ever.
+        let ago = asked.now.at.since(last.since.ok_or(Reason::SequenceUnknown)?);
+        if ago > within { Err(Reason::SequenceLate { ago }) } else { Ok(()) }
     }
 }
 

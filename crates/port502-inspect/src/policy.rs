@@ -306,7 +306,7 @@ pub struct After {
     pub order: Order,
     /// What it has to be, in registers.
     pub is: i128,
-    /// How long ago it may have become so at most.
+    /// How long ago it may have been seen to become so at most.
     pub within: Option<Duration>,
 }
 

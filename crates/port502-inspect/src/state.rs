@@ -147,8 +147,10 @@ struct OfUnit {
 struct Known {
     /// All that it may be, both ends included; `None` when that cannot be told.
     between: Option<(Number, Number)>,
-    /// Since when it is what it is, as far as was seen.
-    since: Instant,
+    /// What it was when that was known last, whatever has happened since.
+    certain: Option<Number>,
+    /// When it was seen to become so; `None` when it was never seen to be anything else.
+    since: Option<Instant>,
     /// When that was learned.
     learned: Generation,
     /// The last write that went out.
@@ -167,7 +169,8 @@ struct Known {
 pub(crate) struct Last {
     pub(crate) low: Number,
     pub(crate) high: Number,
-    pub(crate) since: Instant,
+    /// `None` when it has been so since nobody knows when.
+    pub(crate) since: Option<Instant>,
 }
 
 /// A request that went on to the device.
@@ -543,7 +546,8 @@ impl State {
         known.unsure_until = known.unsure_until.max(unsure_until);
         known.pending -= 1;
         // Of two that were under way at once nobody knows which the device did last.
-        if known.pending == 0 && known.changed == sent.asked && alone && sure && value.is_some() {
+        let last = known.pending == 0 && known.changed == sent.asked;
+        if let Some(value) = value.filter(|_| last && alone && sure) {
             known.become_(now, value);
             known.learned = sent.asked;
         }
@@ -557,7 +561,7 @@ impl State {
             return;
         }
         if sure && known.pending == 0 {
-            known.become_(now, Some(value));
+            known.become_(now, value);
             known.learned = sent.asked;
         } else if let Some((low, high)) = known.between {
             known.between = Some((low.min(value), high.max(value)));
@@ -588,7 +592,8 @@ impl State {
         let used = self.uses;
         let known = self.known.entry((at, unit.0)).or_insert(Known {
             between: None,
-            since: Instant::ZERO,
+            certain: None,
+            since: None,
             learned: Generation::default(),
             changed: Generation::default(),
             settled: Generation::default(),
@@ -626,12 +631,14 @@ impl State {
 }
 
 impl Known {
-    fn become_(&mut self, now: Instant, value: Option<Number>) {
-        let between = value.map(|value| (value, value));
-        if self.between != between {
-            self.since = now;
+    /// It is this. That is new only to who has seen it be something else: a first sight, or the same after a time in which
+    /// it was not known, is no change.
+    fn become_(&mut self, now: Instant, value: Number) {
+        if self.certain.is_some_and(|certain| certain != value) {
+            self.since = Some(now);
         }
-        self.between = between;
+        self.certain = Some(value);
+        self.between = Some((value, value));
     }
 }
 

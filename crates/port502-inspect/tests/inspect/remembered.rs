@@ -507,9 +507,58 @@ fn one_coil_only_after_the_other() {
 }
 
 #[test]
+fn a_sequence_counts_from_a_change_that_was_seen() {
+    const FIRST: &str = "05 0001 FF00";
+    const SECOND: &str = "05 0002 FF00";
+    const READ: &str = "01 0001 0001";
+    let mut bench = Bench::new(in_sequence());
+    // It has been set for who knows how long; nor does setting it again make it new.
+    bench.reads(READ, &[1]);
+    assert_eq!(bench.asks(SECOND), says("sequence-unknown"));
+    bench.writes(FIRST);
+    assert_eq!(bench.asks(SECOND), says("sequence-unknown"));
+    bench.writes("05 0001 0000");
+    bench.writes(FIRST);
+    bench.writes(SECOND);
+    bench.millis += 10_001;
+    assert_eq!(bench.asks(SECOND), says("sequence-late"));
+    // A write of another value that the device refuses, and the same value seen again.
+    assert_eq!(bench.asks("05 0001 0000"), Ok(()));
+    bench.refuses();
+    assert_eq!(bench.asks(SECOND), says("sequence-unknown"));
+    bench.reads(READ, &[1]);
+    assert_eq!(bench.asks(SECOND), says("sequence-late"));
+    // All was forgotten, and it is what it was.
+    let everything = Rule {
+        clients: from(&["10.0.0.9"]),
+        functions: Functions::Any,
+        ..allow("all", &[(0, 255)], &[], Places::Any)
+    };
+    let mut bench = Bench::new(in_sequence().into_iter().chain([everything]).collect());
+    bench.reads(READ, &[0]);
+    bench.writes(FIRST);
+    bench.writes(SECOND);
+    bench.millis += 10_001;
+    bench.reconnect("10.0.0.9");
+    bench.writes("5A 00 41");
+    bench.reads(READ, &[1]);
+    bench.reconnect("10.0.0.1");
+    assert_eq!(bench.asks(SECOND), says("sequence-late"));
+    // Without a time it is enough to be so.
+    let mut rules = in_sequence();
+    if let Places::Values(values) = &mut rules[0].places {
+        values[1].after.as_mut().unwrap().within = None;
+    }
+    let mut bench = Bench::new(rules);
+    bench.reads(READ, &[1]);
+    bench.writes(SECOND);
+}
+
+#[test]
 fn a_sequence_looks_at_the_device_that_it_names() {
     const SECOND: &str = "05 0002 FF00";
     let mut bench = Bench::new(in_sequence());
+    bench.reads("01 0001 0001", &[0]);
     bench.writes("05 0001 FF00");
     // The coil of unit 2 waits for that of unit 1.
     assert_eq!(bench.asks_unit(2, SECOND), Ok(()));

@@ -457,7 +457,7 @@ pub const AFTER: Section = Section {
             "is = true",
             "What it has to be, as it stands in the registers.",
         ),
-        optional("within", "duration", "How long ago it may have become so at most."),
+        optional("within", "duration", "How long ago it may have become so at most, as seen by the guard."),
     ],
 };
 
