@@ -340,20 +340,14 @@ impl State {
             let spared = value.is_some_and(|value| !tag.writable.limits.contains(value));
             return if spared { Fit::No } else { Fit::Yes };
         }
-        match self.value(asked, number, tag, value) {
+        match self.value(asked, tag, value) {
             Ok(()) => Fit::Yes,
             Err(reason) => Fit::Nearly(reason),
         }
     }
 
     /// Whether a value may be written.
-    fn value(
-        &mut self,
-        asked: &Asked<'_>,
-        number: usize,
-        tag: &Tag,
-        value: Option<Value>,
-    ) -> Result<(), Reason> {
+    fn value(&mut self, asked: &Asked<'_>, tag: &Tag, value: Option<Value>) -> Result<(), Reason> {
         let value = value.ok_or(Reason::Unknowable)?;
         if !tag.writable.limits.contains(value) {
             return Err(Reason::Limits { value });
@@ -365,7 +359,9 @@ impl State {
             self.sequel(after, asked)?;
         }
         match tag.rate {
-            Some(limiter) => self.try_take(Bucket::Tag(number, asked.unit.0), limiter, asked.now.at),
+            Some((limiter, value)) => {
+                self.try_take(Bucket::Value(value, asked.unit.0), limiter, asked.now.at)
+            }
             None => Ok(()),
         }
     }

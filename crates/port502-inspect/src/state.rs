@@ -25,7 +25,7 @@ use core::time::Duration;
 
 use port502_session::Instant;
 use port502_wire::value::Value;
-use port502_wire::{ExceptionCode, Request, Response, Table, UnitId};
+use port502_wire::{ExceptionCode, Request, Response, UnitId};
 
 use crate::engine::{Engine, Peer};
 use crate::grants::Grants;
@@ -80,8 +80,8 @@ pub struct State {
 pub(crate) enum Bucket {
     Client(IpAddr),
     Rule(usize, IpAddr),
-    /// One value of one unit, whoever writes it.
-    Tag(usize, u8),
+    /// One value, by its place in [`Engine::rated`], of one unit, whoever writes it and whichever rule lets them.
+    Value(usize, u8),
 }
 
 /// A value as it is compared.
@@ -247,19 +247,15 @@ impl State {
         self.grants.clear();
         let names: BTreeMap<&str, usize> =
             self.engine.rules.iter().enumerate().map(|(at, rule)| (rule.name.as_str(), at)).collect();
-        let places = |engine: &Engine| -> Vec<(Table, u16)> {
-            engine.tags.iter().map(|tag| (tag.writable.table, tag.writable.address)).collect()
-        };
-        let old_places = places(&old);
-        let new_places: BTreeMap<(Table, u16), usize> =
-            places(&self.engine).into_iter().enumerate().map(|(at, place)| (place, at)).collect();
         self.buckets = core::mem::take(&mut self.buckets)
             .into_iter()
             .filter_map(|(bucket, full)| {
                 let bucket = match bucket {
                     Bucket::Client(_) => bucket,
                     Bucket::Rule(rule, client) => Bucket::Rule(*names.get(old.rule(rule)?)?, client),
-                    Bucket::Tag(tag, unit) => Bucket::Tag(*new_places.get(old_places.get(tag)?)?, unit),
+                    Bucket::Value(value, unit) => {
+                        Bucket::Value(self.engine.rated.position(old.rated.get(value)?)?, unit)
+                    }
                 };
                 Some((bucket, full))
             })
@@ -360,7 +356,7 @@ impl State {
         let empty = match bucket {
             Bucket::Client(_) => Reason::ClientRate,
             Bucket::Rule(..) => Reason::RuleRate,
-            Bucket::Tag(..) => Reason::WriteRate,
+            Bucket::Value(..) => Reason::WriteRate,
         };
         let full = limiter.take(full, now).ok_or(empty)?;
         // Several items of one request may ask for the same; it is taken once.

@@ -643,6 +643,33 @@ fn buckets_are_bounded_and_the_bound_lets_nobody_through() {
 }
 
 #[test]
+fn a_value_that_several_rules_let_write_is_counted_once() {
+    let rate = Some(Rate { count: 1, per: Duration::from_secs(3_600) });
+    let value = || Writable { rate, ..holding(100, ValueType::U16, Envelope::Any) };
+    let of = |client: &str, values| Rule { clients: from(&[client]), ..writes(values) };
+    let other = Writable { rate, ..holding(90, ValueType::U16, Envelope::Any) };
+    let rules =
+        vec![of("10.0.0.1", vec![value()]), of("10.0.0.2", vec![other, value()]), writes(vec![value()])];
+    let mut bench = Bench::new(rules.clone());
+    assert_eq!(bench.asks(&set(1)), Ok(()));
+    // Neither by the next rule that is for this client, nor for another.
+    assert_eq!(bench.asks(&set(1)), says("write-rate"));
+    bench.reconnect("10.0.0.2");
+    assert_eq!(bench.asks(&set(1)), says("write-rate"));
+    // Another register, and the same of another device, are others.
+    assert_eq!(bench.asks("06 005A 0001"), Ok(()));
+    assert_eq!(bench.asks_unit(2, &set(1)), Ok(()));
+    // Counting goes on under other rules, wherever the value stands in them.
+    let rules = conduit(rules.into_iter().skip(1).collect());
+    bench.state.replace(Arc::new(Engine::compile(&Policy::default(), &rules).unwrap()));
+    assert_eq!(bench.asks(&set(1)), says("write-rate"));
+    assert_eq!(bench.asks("06 005A 0001"), says("write-rate"));
+    assert_eq!(bench.asks_unit(3, &set(1)), Ok(()));
+    bench.millis += 3_600_000;
+    assert_eq!(bench.asks(&set(1)), Ok(()));
+}
+
+#[test]
 fn values_are_bounded_and_what_is_forgotten_is_refused() {
     let tags: Vec<Writable> = (0..3_000)
         .map(|at| Writable { max_step: Some(1.0), ..holding(at, ValueType::U16, Envelope::Any) })
