@@ -14,7 +14,8 @@
 //! [`Inspection`] is about frames: it suits a connection to the server that several clients share, whose owner numbers
 //! transactions itself. [`Inline`] is about bytes: one connection in, one out. Both write what goes on anew from what was
 //! parsed, so that nothing passes that the parser has not read, and give each request a transaction id of their own:
-//! an answer belongs to one request, whatever ids the client uses.
+//! an answer belongs to one request, whatever ids the client uses. Bits behind the last coil of a write are sent as 0: no
+//! rule has looked at them, and a device that writes whole bytes would write them, too.
 //!
 //! Protocol sanity is on in every mode. What `alert` lets through is what rules refuse, never bytes that are no request.
 //!
@@ -84,7 +85,7 @@ impl Default for Sanity {
 /// What to do with a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Disposition {
-    /// It goes on, under this transaction id.
+    /// It goes on, under this transaction id, as [`Inspection::passed`] has it.
     Forward {
         /// One that nothing open bears.
         transaction: TransactionId,
@@ -216,6 +217,13 @@ impl Inspection {
         self.requests
     }
 
+    /// What goes on to the server of the request that was let pass last, as long as it is open: its PDU, without bits behind
+    /// the last coil.
+    #[must_use]
+    pub fn passed(&self) -> Option<&[u8]> {
+        self.open.back().map(|open| open.pdu.as_slice())
+    }
+
     /// How many requests wait for their answer.
     #[must_use]
     pub fn open_requests(&self) -> usize {
@@ -263,6 +271,9 @@ impl Inspection {
         let mut pdu = self.spare.pop().unwrap_or_default();
         pdu.clear();
         pdu.extend_from_slice(frame.pdu);
+        if let Request::WriteMultipleCoils { block } = request {
+            clear_unused_bits(block.span().count(), &mut pdu);
+        }
         let asked = state.generation();
         let (clients, unit, since) = (frame.transaction, frame.unit, now.at);
         let issued = self.issued;
@@ -408,6 +419,13 @@ impl Inspection {
     }
 }
 
+/// Bits of the last byte that no coil is written with (V1.1b3, 6.11: padded with zeros).
+fn clear_unused_bits(coils: u16, pdu: &mut [u8]) {
+    if let (Some(last), used @ 1..) = (pdu.last_mut(), coils % 8) {
+        *last &= (1 << used) - 1;
+    }
+}
+
 fn refused(how: Refusal, reason: Reason) -> Judged {
     Judged { disposition: Disposition::Refuse(how), objection: Some(Objection::of(reason)) }
 }
@@ -509,7 +527,8 @@ impl Inline {
             let Judged { disposition, objection } = self.inspection.request(state, now, &frame);
             let outcome = match disposition {
                 Disposition::Forward { transaction } => {
-                    put(&mut output.to_server, transaction, &frame);
+                    let pdu = self.inspection.passed().unwrap_or_default();
+                    put(&mut output.to_server, transaction, &Frame { pdu, ..frame });
                     Outcome::Alerted
                 }
                 Disposition::Refuse(how) => Outcome::Refused(how),

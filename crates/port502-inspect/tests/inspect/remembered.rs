@@ -863,6 +863,30 @@ fn in_alert_what_is_no_request_is_refused_all_the_same() {
 }
 
 #[test]
+fn bits_behind_the_last_coil_do_not_reach_the_device() {
+    let coils = allow(
+        "coils",
+        &[(1, 1)],
+        &[15],
+        Places::Of(vec![port502_inspect::policy::Range { table: Table::Coils, first: 0, last: 15 }]),
+    );
+    for (asked, goes_on) in [
+        ("0F 0000 0001 01 FF", "0F 0000 0001 01 01"),
+        ("0F 0000 0007 01 FF", "0F 0000 0007 01 7F"),
+        ("0F 0000 0008 01 FF", "0F 0000 0008 01 FF"),
+        ("0F 0000 0009 02 FFFE", "0F 0000 0009 02 FF00"),
+        ("0F 0003 000D 02 A5FF", "0F 0003 000D 02 A51F"),
+        ("0F 0000 0010 02 FFFF", "0F 0000 0010 02 FFFF"),
+    ] {
+        let mut bench = Bench::new(vec![coils.clone()]);
+        assert_eq!(bench.asks(asked), Ok(()));
+        assert_eq!(bench.arrived[0].2, hex(goes_on), "{asked}");
+        bench.answers(&[]);
+        assert_eq!((bench.back.len(), bench.told.len()), (1, 0));
+    }
+}
+
+#[test]
 fn one_transaction_id_twice() {
     let mut bench = Bench::new(vec![reads()]);
     bench.client_sends(&[adu(7, 1, &hex("03 0000 0001")), adu(7, 1, &hex("03 0001 0001"))].concat());
