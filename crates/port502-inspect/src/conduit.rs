@@ -69,6 +69,9 @@ pub struct Sanity {
     pub frame_within: Duration,
     /// What becomes of a request whose structure is wrong.
     pub malformed: Refusal,
+    /// Whether unit 0 is a broadcast, which nobody answers, as on a line; over TCP it is a device like others. What is known of
+    /// values is careful either way: behind a gateway it may be one.
+    pub broadcast: bool,
 }
 
 impl Default for Sanity {
@@ -78,6 +81,7 @@ impl Default for Sanity {
             answer_within: Duration::from_secs(60),
             frame_within: Duration::from_secs(8),
             malformed: Refusal::Reset,
+            broadcast: true,
         }
     }
 }
@@ -248,8 +252,8 @@ impl Inspection {
             self.give_up(state, now.at, at);
         }
         if self.open.len() >= self.sanity.open {
-            // A broadcast on a serial line is never answered: it holds no place that somebody else needs.
-            if let Some(at) = self.open.iter().position(|open| open.unit == UnitId::BROADCAST) {
+            // A broadcast is never answered: it holds no place that somebody else needs.
+            if let Some(at) = self.open.iter().position(|open| self.is_broadcast(open.unit)) {
                 self.give_up(state, now.at, at);
             }
         }
@@ -322,10 +326,10 @@ impl Inspection {
         self.open.front().map(|open| open.since + self.sanity.answer_within)
     }
 
-    /// Gives up what has waited for too long, and tells it. A broadcast is not told: on a serial line nobody answers it.
+    /// Gives up what has waited for too long, and tells it. A broadcast is not told: nobody answers it.
     pub fn handle_timeout(&mut self, state: &mut State, now: Instant, sink: &mut impl FnMut(Event<'_>)) {
         while self.poll_timeout().is_some_and(|at| at <= now) {
-            if let Some(open) = self.open.front().filter(|open| open.unit != UnitId::BROADCAST) {
+            if let Some(open) = self.open.front().filter(|open| !self.is_broadcast(open.unit)) {
                 sink(Event {
                     direction: Direction::ToServer,
                     outcome: Outcome::Noted,
@@ -336,6 +340,23 @@ impl Inspection {
                 });
             }
             self.give_up(state, now, 0);
+        }
+    }
+
+    /// Requests go over another link from now on: whether unit 0 is a broadcast there ([`Sanity::broadcast`]).
+    pub fn set_broadcast(&mut self, broadcast: bool) {
+        self.sanity.broadcast = broadcast;
+    }
+
+    fn is_broadcast(&self, unit: UnitId) -> bool {
+        self.sanity.broadcast && unit == UnitId::BROADCAST
+    }
+
+    /// The line has sent so many of the broadcasts that are open, the oldest first: nothing will come.
+    pub fn broadcasts_sent(&mut self, state: &mut State, now: Instant, count: usize) {
+        for _ in 0..count {
+            let Some(at) = self.open.iter().position(|open| self.is_broadcast(open.unit)) else { return };
+            self.end(state, now, at, Ending::Sent);
         }
     }
 
@@ -365,11 +386,15 @@ impl Inspection {
     }
 
     fn give_up(&mut self, state: &mut State, now: Instant, at: usize) {
+        self.end(state, now, at, Ending::Unanswered);
+    }
+
+    fn end(&mut self, state: &mut State, now: Instant, at: usize, ending: Ending<'_>) {
         let Some(open) = self.open.remove(at) else { return };
         if let Ok(request) = Request::parse(&open.pdu) {
-            state.ended(now, &open.sent(&request, self.sanity), Ending::Unanswered);
+            state.ended(now, &open.sent(&request, self.sanity), ending);
         }
-        if open.unit != UnitId::BROADCAST {
+        if !self.is_broadcast(open.unit) {
             self.unanswered.push_back(open.transaction);
         }
         self.remember(open.transaction, false);
@@ -488,6 +513,16 @@ impl Inline {
     #[must_use]
     pub const fn inspection(&self) -> &Inspection {
         &self.inspection
+    }
+
+    /// As [`Inspection::set_broadcast`].
+    pub fn set_broadcast(&mut self, broadcast: bool) {
+        self.inspection.set_broadcast(broadcast);
+    }
+
+    /// As [`Inspection::broadcasts_sent`].
+    pub fn broadcasts_sent(&mut self, state: &mut State, now: Instant, count: usize) {
+        self.inspection.broadcasts_sent(state, now, count);
     }
 
     /// Whether the client has sent a part of a frame, and the rest is not here yet.

@@ -195,6 +195,8 @@ pub enum Ending<'r> {
     Answered(&'r Response<'r>),
     /// Without, as far as is known: the device may have carried it out, or does so yet.
     Unanswered,
+    /// Without, as it has to be: it was a broadcast, and the line has sent it.
+    Sent,
 }
 
 impl Ending<'_> {
@@ -209,7 +211,7 @@ impl Ending<'_> {
                     | ExceptionCode::GatewayPathUnavailable
                     | ExceptionCode::GatewayTargetFailedToRespond
             ),
-            Ending::Answered(_) => false,
+            Ending::Answered(_) | Ending::Sent => false,
         }
     }
 }
@@ -489,7 +491,7 @@ impl State {
             return;
         }
         let response = match ending {
-            Ending::Answered(Response::Exception { .. }) | Ending::Unanswered => None,
+            Ending::Answered(Response::Exception { .. }) | Ending::Unanswered | Ending::Sent => None,
             Ending::Answered(response) => Some(response),
         };
         let engine = Arc::clone(&self.engine);

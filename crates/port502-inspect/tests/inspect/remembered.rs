@@ -1004,6 +1004,51 @@ fn broadcasts_that_nobody_answers_block_nobody() {
 }
 
 #[test]
+fn a_broadcast_that_was_sent_is_over() {
+    let mut bench = Bench::new(stepped());
+    bench.reads(READ, &[20]);
+    bench.reconnect("10.0.0.9");
+    assert_eq!(bench.asks_unit(0, &set(25)), Ok(()));
+    assert_eq!(bench.asks_unit(3, &set(25)), Ok(()));
+    assert_eq!(bench.asks_unit(0, &set(26)), Ok(()));
+    let now = bench.now().at;
+    for (sent, open) in [(0, 3), (1, 2), (5, 1)] {
+        bench.inline.broadcasts_sent(&mut bench.state, now, sent);
+        assert_eq!(bench.inline.inspection().open_requests(), open);
+    }
+    assert!(bench.told.is_empty());
+    // What it did can be read at once.
+    bench.arrived.clear();
+    bench.reads(READ, &[26]);
+    bench.reconnect("10.0.0.1");
+    assert_eq!(bench.asks(&set(31)), Ok(()));
+}
+
+#[test]
+fn over_tcp_unit_0_is_a_device() {
+    let mut bench = Bench::new(vec![reads()]);
+    bench.inline.set_broadcast(false);
+    for id in 0..17 {
+        bench.client_sends(&adu(id, 0, &hex("03 0000 0001")));
+    }
+    // The 17th has no room, and each of the others has its answer.
+    assert_eq!((bench.arrived.len(), bench.told.as_slice()), (16, &["refused too-many-open".to_owned()][..]));
+    for _ in 0..15 {
+        bench.answers(&[7]);
+    }
+    assert_eq!(bench.back.len(), 16);
+    let now = bench.now().at;
+    bench.inline.broadcasts_sent(&mut bench.state, now, 1);
+    assert_eq!(bench.inline.inspection().open_requests(), 1);
+    // That one is not answered is told.
+    let mut told = Vec::new();
+    let at = bench.inline.poll_timeout().unwrap();
+    let mut sink = |event: Event<'_>| told.push(event.objection.reason.word());
+    assert_eq!(bench.inline.handle_timeout(&mut bench.state, at, &mut sink), Flow::Open);
+    assert_eq!(told, ["unanswered"]);
+}
+
+#[test]
 fn half_a_frame_does_not_wait_for_ever() {
     let whole = adu(1, 1, &hex("03 0000 0001"));
     let mut bench = Bench::new(vec![reads()]);
