@@ -37,7 +37,7 @@ use core::time::Duration;
 use port502_session::Instant;
 pub use port502_session::tap::{Direction, REUSED_AFTER};
 use port502_wire::mbap::{self, Decoder, Frame, Received, TransactionId};
-use port502_wire::{ExceptionCode, PduError, Request, Response, UnitId};
+use port502_wire::{ExceptionCode, FunctionCode, PduError, Request, Response, UnitId};
 
 use crate::engine::Peer;
 use crate::grants::Grants;
@@ -562,8 +562,12 @@ impl Inline {
             let Judged { disposition, objection } = self.inspection.request(state, now, &frame);
             let outcome = match disposition {
                 Disposition::Forward { transaction } => {
-                    let pdu = self.inspection.passed().unwrap_or_default();
-                    put(&mut output.to_server, transaction, &Frame { pdu, ..frame });
+                    // Of others it is what has come.
+                    let altered = frame.pdu.first() == Some(&FunctionCode::WRITE_MULTIPLE_COILS.0);
+                    match self.inspection.passed().filter(|_| altered) {
+                        Some(pdu) => put(&mut output.to_server, transaction, &Frame { pdu, ..frame }),
+                        None => put(&mut output.to_server, transaction, &frame),
+                    }
                     Outcome::Alerted
                 }
                 Disposition::Refuse(how) => Outcome::Refused(how),
