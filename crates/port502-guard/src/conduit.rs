@@ -18,6 +18,7 @@ use port502_net::Dialler;
 use port502_net::gateway::Lane;
 use port502_session::Instant;
 use port502_session::server::Identity;
+use port502_session::target::Framing;
 use port502_wire::FunctionCode;
 
 use crate::clock::Clock;
@@ -34,6 +35,14 @@ pub enum Upstream {
 }
 
 impl Upstream {
+    /// Whether unit 0 is a broadcast there: on a line it is, over TCP it is a device.
+    pub(crate) fn broadcasts(&self) -> bool {
+        match self {
+            Upstream::Own(_) => false,
+            Upstream::Shared(lane) => lane.target().link().framing() != Framing::Mbap,
+        }
+    }
+
     fn is(&self, other: &Upstream) -> bool {
         match (self, other) {
             (Upstream::Own(a), Upstream::Own(b)) => a.target() == b.target(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
-use port502_inspect::conduit::{Flow, Output};
+use port502_inspect::conduit::{Flow, Output, Sanity};
 use port502_inspect::{Inline, Peer};
 use port502_net::gateway::{Ask, Seat, Submitted};
 use port502_net::server::{Arrival, Closed, Departure, Inbox, Place, Relay, Stream};
@@ -189,7 +189,8 @@ impl<T: Stream> Conversation<T> {
     ) -> Self {
         let (now, turn) = (conduit.clock.now(), conduit.turn());
         let began = (now, place.now());
-        let inline = Inline::new(conduit.options.sanity, who);
+        let broadcast = conduit.upstream().0.broadcasts();
+        let inline = Inline::new(Sanity { broadcast, ..conduit.options.sanity }, who);
         Conversation {
             conduit,
             stream,
@@ -347,6 +348,7 @@ impl<T: Stream> Conversation<T> {
         if matches!(self.link, Link::Idle) {
             let (upstream, turn) = self.conduit.upstream();
             self.turn = turn;
+            self.inline.set_broadcast(upstream.broadcasts());
             self.link = match upstream {
                 Upstream::Own(dialler) => {
                     Link::Dialling(Box::pin(async move { dialler.dial().await }), Vec::new())
@@ -433,6 +435,12 @@ impl<T: Stream> Conversation<T> {
             return Ok(false);
         }
         self.hear_device(&frames, output)?;
+        // What is settled without a frame was a broadcast, and is on the line.
+        let silent = settled.saturating_sub(count(&frames));
+        if silent != 0 {
+            let now = self.conduit.clock.now();
+            self.inline.broadcasts_sent(&mut self.conduit.state(), now, silent);
+        }
         if let Some(inbox) = &self.inbox {
             inbox.reuse(frames);
         }
@@ -502,6 +510,15 @@ impl<T: Stream> Conversation<T> {
         // A moment later rather than a moment too early.
         self.place.expect(servers + at.since(ours) + Duration::from_millis(1));
     }
+}
+
+/// How many frames, which are whole, there are.
+fn count(mut frames: &[u8]) -> usize {
+    let (mut decoder, mut count) = (Decoder::new(), 0);
+    while let Ok(Some(_)) = decoder.next(&mut frames) {
+        count += 1;
+    }
+    count
 }
 
 /// Puts frames, which are whole, in the queue of a lane. Those that it answers at once come back.

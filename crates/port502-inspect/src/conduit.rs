@@ -14,7 +14,8 @@
 //! [`Inspection`] is about frames: it suits a connection to the server that several clients share, whose owner numbers
 //! transactions itself. [`Inline`] is about bytes: one connection in, one out. Both write what goes on anew from what was
 //! parsed, so that nothing passes that the parser has not read, and give each request a transaction id of their own:
-//! an answer belongs to one request, whatever ids the client uses.
+//! an answer belongs to one request, whatever ids the client uses. Bits behind the last coil of a write are sent as 0: no
+//! rule has looked at them, and a device that writes whole bytes would write them, too.
 //!
 //! Protocol sanity is on in every mode. What `alert` lets through is what rules refuse, never bytes that are no request.
 //!
@@ -36,13 +37,13 @@ use core::time::Duration;
 use port502_session::Instant;
 pub use port502_session::tap::{Direction, REUSED_AFTER};
 use port502_wire::mbap::{self, Decoder, Frame, Received, TransactionId};
-use port502_wire::{ExceptionCode, PduError, Request, Response, UnitId};
+use port502_wire::{ExceptionCode, FunctionCode, PduError, Request, Response, UnitId};
 
 use crate::engine::Peer;
 use crate::grants::Grants;
 use crate::judge::Moment;
 use crate::policy::Refusal;
-use crate::state::{Ending, Generation, State};
+use crate::state::{Ending, Generation, Sent, State};
 use crate::verdict::{Objection, Reason, Verdict};
 
 /// The most that [`Sanity::open`] can be.
@@ -61,12 +62,16 @@ pub struct Sanity {
     /// Requests that wait for their answer, at most [`OPEN_MAX`]. The specification lets a client have 16 (Messaging on
     /// TCP/IP V1.0b, 4.2.1).
     pub open: usize,
-    /// After this a request is given up, and its answer is late.
+    /// After this a request is given up, and its answer is late. So long after a write was given up the device may still
+    /// carry it out: nothing that is read until then is taken for what its value is.
     pub answer_within: Duration,
     /// From the first byte of a frame to its last.
     pub frame_within: Duration,
     /// What becomes of a request whose structure is wrong.
     pub malformed: Refusal,
+    /// Whether unit 0 is a broadcast, which nobody answers, as on a line; over TCP it is a device like others. What is known of
+    /// values is careful either way: behind a gateway it may be one.
+    pub broadcast: bool,
 }
 
 impl Default for Sanity {
@@ -76,6 +81,7 @@ impl Default for Sanity {
             answer_within: Duration::from_secs(60),
             frame_within: Duration::from_secs(8),
             malformed: Refusal::Reset,
+            broadcast: true,
         }
     }
 }
@@ -83,7 +89,7 @@ impl Default for Sanity {
 /// What to do with a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Disposition {
-    /// It goes on, under this transaction id.
+    /// It goes on, under this transaction id, as [`Inspection::passed`] has it.
     Forward {
         /// One that nothing open bears.
         transaction: TransactionId,
@@ -154,6 +160,12 @@ struct Open {
     pdu: Vec<u8>,
 }
 
+impl Open {
+    fn sent<'r>(&self, request: &'r Request<'r>, sanity: Sanity) -> Sent<'r> {
+        Sent { unit: self.unit, request, asked: self.asked, at: self.since, within: sanity.answer_within }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Recent {
     transaction: TransactionId,
@@ -209,6 +221,13 @@ impl Inspection {
         self.requests
     }
 
+    /// What goes on to the server of the request that was let pass last, as long as it is open: its PDU, without bits behind
+    /// the last coil.
+    #[must_use]
+    pub fn passed(&self) -> Option<&[u8]> {
+        self.open.back().map(|open| open.pdu.as_slice())
+    }
+
     /// How many requests wait for their answer.
     #[must_use]
     pub fn open_requests(&self) -> usize {
@@ -233,8 +252,8 @@ impl Inspection {
             self.give_up(state, now.at, at);
         }
         if self.open.len() >= self.sanity.open {
-            // A broadcast on a serial line is never answered: it holds no place that somebody else needs.
-            if let Some(at) = self.open.iter().position(|open| open.unit == UnitId::BROADCAST) {
+            // A broadcast is never answered: it holds no place that somebody else needs.
+            if let Some(at) = self.open.iter().position(|open| self.is_broadcast(open.unit)) {
                 self.give_up(state, now.at, at);
             }
         }
@@ -256,6 +275,9 @@ impl Inspection {
         let mut pdu = self.spare.pop().unwrap_or_default();
         pdu.clear();
         pdu.extend_from_slice(frame.pdu);
+        if let Request::WriteMultipleCoils { block } = request {
+            clear_unused_bits(block.span().count(), &mut pdu);
+        }
         let asked = state.generation();
         let (clients, unit, since) = (frame.transaction, frame.unit, now.at);
         let issued = self.issued;
@@ -289,7 +311,7 @@ impl Inspection {
             // It was parsed when it came.
             let request = Request::parse(&open.pdu).map_err(Reason::Malformed)?;
             response.answers(&request).map_err(Reason::Mismatch)?;
-            state.ended(now, open.unit, &request, open.asked, Ending::Answered(&response));
+            state.ended(now, &open.sent(&request, self.sanity), Ending::Answered(&response));
         }
         let open = if first { self.open.pop_front() } else { self.open.remove(at) };
         let open = open.ok_or(Reason::Unsolicited)?;
@@ -304,10 +326,10 @@ impl Inspection {
         self.open.front().map(|open| open.since + self.sanity.answer_within)
     }
 
-    /// Gives up what has waited for too long, and tells it. A broadcast is not told: on a serial line nobody answers it.
+    /// Gives up what has waited for too long, and tells it. A broadcast is not told: nobody answers it.
     pub fn handle_timeout(&mut self, state: &mut State, now: Instant, sink: &mut impl FnMut(Event<'_>)) {
         while self.poll_timeout().is_some_and(|at| at <= now) {
-            if let Some(open) = self.open.front().filter(|open| open.unit != UnitId::BROADCAST) {
+            if let Some(open) = self.open.front().filter(|open| !self.is_broadcast(open.unit)) {
                 sink(Event {
                     direction: Direction::ToServer,
                     outcome: Outcome::Noted,
@@ -318,6 +340,23 @@ impl Inspection {
                 });
             }
             self.give_up(state, now, 0);
+        }
+    }
+
+    /// Requests go over another link from now on: whether unit 0 is a broadcast there ([`Sanity::broadcast`]).
+    pub fn set_broadcast(&mut self, broadcast: bool) {
+        self.sanity.broadcast = broadcast;
+    }
+
+    fn is_broadcast(&self, unit: UnitId) -> bool {
+        self.sanity.broadcast && unit == UnitId::BROADCAST
+    }
+
+    /// The line has sent so many of the broadcasts that are open, the oldest first: nothing will come.
+    pub fn broadcasts_sent(&mut self, state: &mut State, now: Instant, count: usize) {
+        for _ in 0..count {
+            let Some(at) = self.open.iter().position(|open| self.is_broadcast(open.unit)) else { return };
+            self.end(state, now, at, Ending::Sent);
         }
     }
 
@@ -347,11 +386,15 @@ impl Inspection {
     }
 
     fn give_up(&mut self, state: &mut State, now: Instant, at: usize) {
+        self.end(state, now, at, Ending::Unanswered);
+    }
+
+    fn end(&mut self, state: &mut State, now: Instant, at: usize, ending: Ending<'_>) {
         let Some(open) = self.open.remove(at) else { return };
         if let Ok(request) = Request::parse(&open.pdu) {
-            state.ended(now, open.unit, &request, open.asked, Ending::Unanswered);
+            state.ended(now, &open.sent(&request, self.sanity), ending);
         }
-        if open.unit != UnitId::BROADCAST {
+        if !self.is_broadcast(open.unit) {
             self.unanswered.push_back(open.transaction);
         }
         self.remember(open.transaction, false);
@@ -398,6 +441,13 @@ impl Inspection {
                 return id;
             }
         }
+    }
+}
+
+/// Bits of the last byte that no coil is written with (V1.1b3, 6.11: padded with zeros).
+fn clear_unused_bits(coils: u16, pdu: &mut [u8]) {
+    if let (Some(last), used @ 1..) = (pdu.last_mut(), coils % 8) {
+        *last &= (1 << used) - 1;
     }
 }
 
@@ -465,6 +515,16 @@ impl Inline {
         &self.inspection
     }
 
+    /// As [`Inspection::set_broadcast`].
+    pub fn set_broadcast(&mut self, broadcast: bool) {
+        self.inspection.set_broadcast(broadcast);
+    }
+
+    /// As [`Inspection::broadcasts_sent`].
+    pub fn broadcasts_sent(&mut self, state: &mut State, now: Instant, count: usize) {
+        self.inspection.broadcasts_sent(state, now, count);
+    }
+
     /// Whether the client has sent a part of a frame, and the rest is not here yet.
     #[must_use]
     pub const fn is_midway(&self) -> bool {
@@ -502,7 +562,12 @@ impl Inline {
             let Judged { disposition, objection } = self.inspection.request(state, now, &frame);
             let outcome = match disposition {
                 Disposition::Forward { transaction } => {
-                    put(&mut output.to_server, transaction, &frame);
+                    // Of others it is what has come.
+                    let altered = frame.pdu.first() == Some(&FunctionCode::WRITE_MULTIPLE_COILS.0);
+                    match self.inspection.passed().filter(|_| altered) {
+                        Some(pdu) => put(&mut output.to_server, transaction, &Frame { pdu, ..frame }),
+                        None => put(&mut output.to_server, transaction, &frame),
+                    }
                     Outcome::Alerted
                 }
                 Disposition::Refuse(how) => Outcome::Refused(how),

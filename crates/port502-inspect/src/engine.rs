@@ -15,6 +15,9 @@
 //!   step, sequence and rate. One that does not hold makes the rule not fit, and the next is looked at. What no rule
 //!   fits is refused; when a rule came so near that only its hours or its value's conditions did not hold, that rule is
 //!   named, and its mode and refusal apply.
+//! - A rule that denies in alert decides nothing: what it has against an item that others let pass is told.
+//! - The rate of a value counts its writes, of one unit, whoever writes it and whichever rule lets them; the rule that
+//!   decides says how many are too many.
 //! - A rate of requests is no condition: what fits a rule and is too much is refused.
 //! - A value that cannot be known to be within its limits is refused: a half of a 32-bit value (function 06, or a part of
 //!   16 and 23), a register whose bits are written by function 22 other than the one bit that the tag is, registers that are
@@ -22,6 +25,8 @@
 //! - Limits that a rule has for each register by itself (`values`) are compared register by register.
 //! - A sequence looks at a value of a device behind the same conduit. What another device holds is not seen here, so what
 //!   has to come after it is refused.
+//! - A sequence with a time needs a value that was seen to become what it is: one that was so when it was first seen has been
+//!   so since nobody knows when. What is seen again after a write that failed, or after it was forgotten, is no change.
 //! - A step is measured from the last value known. While a write of it is not answered, from all that it may be; when
 //!   it is not known at all, a write is refused until somebody has read it.
 
@@ -63,6 +68,8 @@ pub struct Engine {
     pub(crate) clients: Vec<Clients>,
     pub(crate) hours: Vec<Hours>,
     pub(crate) probes: Probes,
+    /// The values that may be written so often only.
+    pub(crate) rated: Probes,
 }
 
 /// One rule.
@@ -99,7 +106,8 @@ pub(crate) enum Spots {
 pub(crate) struct Tag {
     pub(crate) writable: Writable,
     pub(crate) step: Option<Step>,
-    pub(crate) rate: Option<Limiter>,
+    /// How often, and the place in [`Engine::rated`] of what is counted: a value that several rules let write is one.
+    pub(crate) rate: Option<(Limiter, usize)>,
     pub(crate) after: Option<Sequel>,
 }
 
@@ -118,7 +126,8 @@ pub(crate) struct Sequel {
     pub(crate) unit: Option<UnitId>,
 }
 
-/// The values that are remembered because a step or a sequence depends on them, by table and address.
+/// Values that something is remembered of, because a step, a sequence or a rate depends on it; each but once, by table and
+/// address.
 #[derive(Debug, Default)]
 pub(crate) struct Probes {
     all: Vec<Writable>,
@@ -149,8 +158,10 @@ impl Probes {
     }
 
     pub(crate) fn position(&self, probe: &Writable) -> Option<usize> {
-        let from = self.all.partition_point(|p| (p.table, p.address) < (probe.table, probe.address));
-        self.all.iter().skip(from).position(|other| same(other, probe)).map(|at| from + at)
+        let place = |probe: &Writable| (probe.table, probe.address);
+        let from = self.all.partition_point(|other| place(other) < place(probe));
+        let there = self.all.iter().skip(from).take_while(|other| place(other) == place(probe));
+        there.enumerate().find(|(_, other)| same(other, probe)).map(|(at, _)| from + at)
     }
 
     /// Those that have an item between `first` and `last`.
@@ -242,13 +253,14 @@ impl Engine {
         let (mut clients, mut hours) = (Distinct::default(), Distinct::default());
         let (mut rules, mut tags) = (Vec::with_capacity(conduit.rules.len()), Vec::with_capacity(got));
         let probes = Probes::new(conduit.rules.iter().flat_map(|rule| remembered(&rule.places)).collect());
+        let rated = Probes::new(conduit.rules.iter().flat_map(|rule| counted(&rule.places)).collect());
         for rule in &conduit.rules {
             let spots = match &rule.places {
                 Places::Any => Spots::Any,
                 Places::Of(ranges) => Spots::Of(ranges.clone()),
                 Places::Values(values) => {
                     let from = tags.len();
-                    tags.extend(values.iter().map(|value| tag(conduit, value, &probes)));
+                    tags.extend(values.iter().map(|value| tag(conduit, value, &probes, &rated)));
                     Spots::Tags(from..tags.len())
                 }
             };
@@ -280,6 +292,7 @@ impl Engine {
             clients: clients.all.into_iter().map(|parts| parts.0).collect(),
             hours: hours.all,
             probes,
+            rated,
         })
     }
 
@@ -371,7 +384,14 @@ fn remembered(places: &Places) -> Vec<Writable> {
     all
 }
 
-fn tag(conduit: &Conduit, value: &Writable, probes: &Probes) -> Tag {
+/// Values whose writes a rule counts.
+fn counted(places: &Places) -> Vec<Writable> {
+    let Places::Values(values) = places else { return Vec::new() };
+    let counted = values.iter().filter(|value| value.rate.is_some());
+    counted.map(|value| probe(value.table, value.address, value.value_type, value.order)).collect()
+}
+
+fn tag(conduit: &Conduit, value: &Writable, probes: &Probes, rated: &Probes) -> Tag {
     let position = |table, address, value_type, order| {
         probes.position(&probe(table, address, value_type, order)).unwrap_or(usize::MAX)
     };
@@ -380,7 +400,7 @@ fn tag(conduit: &Conduit, value: &Writable, probes: &Probes) -> Tag {
             max,
             probe: position(value.table, value.address, value.value_type, value.order),
         }),
-        rate: value.rate.map(Limiter::new),
+        rate: value.rate.map(|rate| (Limiter::new(rate), rated.position(value).unwrap_or(usize::MAX))),
         after: value.after.as_ref().map(|after| Sequel {
             is: after.is,
             within: after.within,

@@ -19,8 +19,8 @@ use crate::engine::{Compiled, Engine, Spots};
 use crate::policy::{Effect, Functions};
 use crate::verdict::Reason;
 
-/// The most rules that can be about one item, each of them depending on hours or on the value that is written; so the
-/// cost of a request has a bound. A client for whom there are more is refused everything, with
+/// The most rules that can be about one item, each of them depending on hours or on the value that is written, or denying
+/// in alert; so the cost of a request has a bound. A client for whom there are more is refused everything, with
 /// [`Reason::TooComplex`].
 pub const CANDIDATES_MAX: usize = 64;
 
@@ -429,7 +429,9 @@ impl Maker {
                 return Err(Reason::TooComplex);
             }
             self.candidates.push(*candidate);
-            let always = |rule: &Compiled| rule.hours.is_none() && rule.values.is_none();
+            // Behind a rule that only tells of what it denies another has to allow it.
+            let always =
+                |rule: &Compiled| rule.hours.is_none() && rule.values.is_none() && !rule.only_tells();
             if candidate.tag().is_none() && engine.rules.get(candidate.rule()).is_some_and(always) {
                 break;
             }

@@ -10,7 +10,7 @@ use port502_wire::{Request, Table, UnitId};
 use crate::engine::{Compiled, Engine, Sequel, Step, Tag};
 use crate::grants::{Candidate, Grants};
 use crate::hours::WeekMinute;
-use crate::policy::{Effect, Mode, Refusal};
+use crate::policy::{Effect, Mode, Refusal, Writable};
 use crate::state::{Bucket, Number, State};
 use crate::verdict::{Objection, Reason, Verdict};
 
@@ -36,6 +36,11 @@ pub(crate) struct Demand {
 impl Demand {
     pub(crate) const fn last(self) -> u16 {
         self.first.saturating_add(self.count - 1)
+    }
+
+    /// Whether it has an item of this value.
+    pub(crate) fn reaches(self, value: &Writable) -> bool {
+        self.table == value.table && self.first <= value.last() && value.address <= self.last()
     }
 }
 
@@ -89,8 +94,16 @@ struct Asked<'r> {
 
 /// How an item, or a request without items, fares.
 enum Outcome {
-    Allowed { rule: usize },
-    Against { objection: Objection, mode: Mode, how: Refusal },
+    Allowed {
+        rule: usize,
+        /// What a rule in alert that denies has against it.
+        despite: Option<Objection>,
+    },
+    Against {
+        objection: Objection,
+        mode: Mode,
+        how: Refusal,
+    },
 }
 
 impl Outcome {
@@ -162,8 +175,9 @@ impl State {
         }
         let (mut first, mut alert) = (None, None);
         let mut weigh = |outcome| match outcome {
-            Outcome::Allowed { rule } => {
+            Outcome::Allowed { rule, despite } => {
                 first = first.or(Some(rule));
+                alert = alert.or(despite);
                 None
             }
             Outcome::Against { objection, mode: Mode::Alert, .. } => {
@@ -224,7 +238,8 @@ impl State {
         }
     }
 
-    /// The first rule that fits one item decides.
+    /// The first rule that fits one item decides, but for one that denies in alert: what it has against the item is told
+    /// when the item passes, and whether it does the others say.
     #[inline]
     fn item(
         &mut self,
@@ -239,14 +254,16 @@ impl State {
         // The first rule that came near, of those that are enforced before those in alert: one in alert is no way
         // round another.
         let mut near: Option<(Objection, &Compiled)> = None;
+        let mut despite = None;
         for candidate in candidates {
             let number = candidate.rule();
             let Some(rule) = engine.rules.get(number) else { continue };
             let here = |reason| Objection { reason, rule: Some(number), tag: candidate.tag(), item: place };
             match self.fits(engine, asked, written, *candidate, rule) {
+                Fit::Yes if rule.only_tells() => despite = despite.or(Some(here(Reason::Denied))),
                 Fit::Yes => {
                     return match self.decide(asked, number, rule) {
-                        Ok(()) => Outcome::Allowed { rule: number },
+                        Ok(()) => Outcome::Allowed { rule: number, despite },
                         Err(reason) => Outcome::against(here(reason), rule),
                     };
                 }
@@ -262,10 +279,18 @@ impl State {
             }
         }
         match near {
-            Some((objection, rule)) => Outcome::against(objection, rule),
+            Some((objection, rule)) => match Outcome::against(objection, rule) {
+                // Nothing is refused, and who reads of it wants the first rule's name.
+                Outcome::Against { objection, mode: Mode::Alert, how } => {
+                    Outcome::Against { objection: despite.unwrap_or(objection), mode: Mode::Alert, how }
+                }
+                against => against,
+            },
             None => {
                 let reason = grants.lacking(asked.unit, asked.request);
                 let objection = Objection { item: place, ..Objection::of(reason) };
+                let told = despite.filter(|_| engine.mode == Mode::Alert);
+                let objection = told.unwrap_or(objection);
                 Outcome::Against { objection, mode: engine.mode, how: engine.refusal }
             }
         }
@@ -315,20 +340,14 @@ impl State {
             let spared = value.is_some_and(|value| !tag.writable.limits.contains(value));
             return if spared { Fit::No } else { Fit::Yes };
         }
-        match self.value(asked, number, tag, value) {
+        match self.value(asked, tag, value) {
             Ok(()) => Fit::Yes,
             Err(reason) => Fit::Nearly(reason),
         }
     }
 
     /// Whether a value may be written.
-    fn value(
-        &mut self,
-        asked: &Asked<'_>,
-        number: usize,
-        tag: &Tag,
-        value: Option<Value>,
-    ) -> Result<(), Reason> {
+    fn value(&mut self, asked: &Asked<'_>, tag: &Tag, value: Option<Value>) -> Result<(), Reason> {
         let value = value.ok_or(Reason::Unknowable)?;
         if !tag.writable.limits.contains(value) {
             return Err(Reason::Limits { value });
@@ -340,7 +359,9 @@ impl State {
             self.sequel(after, asked)?;
         }
         match tag.rate {
-            Some(limiter) => self.try_take(Bucket::Tag(number, asked.unit.0), limiter, asked.now.at),
+            Some((limiter, value)) => {
+                self.try_take(Bucket::Value(value, asked.unit.0), limiter, asked.now.at)
+            }
             None => Ok(()),
         }
     }
@@ -368,11 +389,10 @@ impl State {
         if !is {
             return Err(Reason::Sequence);
         }
-        let ago = asked.now.at.since(last.since);
-        match after.within {
-            Some(within) if ago > within => Err(Reason::SequenceLate { ago }),
-            _ => Ok(()),
-        }
+        let Some(within) = after.within else { return Ok(()) };
+        // It was so when it was first seen, and may have been for ever.
+        let ago = asked.now.at.since(last.since.ok_or(Reason::SequenceUnknown)?);
+        if ago > within { Err(Reason::SequenceLate { ago }) } else { Ok(()) }
     }
 }
 
@@ -422,6 +442,11 @@ enum Fit {
 }
 
 impl Compiled {
+    /// Whether it denies in alert: it lets nothing pass, and keeps nothing back.
+    pub(crate) fn only_tells(&self) -> bool {
+        self.effect == Effect::Deny && self.mode == Mode::Alert
+    }
+
     /// Only who is allowed something can come near it.
     fn nearly(&self, reason: Reason) -> Fit {
         match self.effect {

@@ -9,7 +9,8 @@
 //! A request is judged item by item, an item being a coil or a register that it reads or writes: for each, the first
 //! rule that fits decides, and what no rule fits is refused. A request passes when all of its items do; so one
 //! request may read what two rules allow, and FC23 needs a rule for what it reads and one for what it writes. Requests
-//! that name no item, such as diagnostics, are judged once, by their function.
+//! that name no item, such as diagnostics, are judged once, by their function. A rule that denies in alert decides nothing,
+//! lest it let pass what no rule allows: it tells of what the others let pass.
 //!
 //! These are plain values: made from a site file, shown to people, compared. A guard compiles them into a form in which
 //! looking up a rule does not take longer when there are many. [`Conduit::judge`] is the meaning of them, slowly.
@@ -305,7 +306,7 @@ pub struct After {
     pub order: Order,
     /// What it has to be, in registers.
     pub is: i128,
-    /// How long ago it may have become so at most.
+    /// How long ago it may have been seen to become so at most.
     pub within: Option<Duration>,
 }
 
@@ -338,6 +339,8 @@ pub enum Decision {
     Allowed {
         /// Its place among the rules.
         rule: usize,
+        /// The first rule in alert that denies some of it all the same.
+        despite: Option<usize>,
     },
     /// Some of it is denied by this rule.
     Denied {
@@ -365,13 +368,13 @@ impl Conduit {
     /// with.
     #[must_use]
     pub fn judge(&self, client: Client<'_>, unit: UnitId, request: &Request<'_>) -> Decision {
-        let (mut first, mut judged) = (None, false);
+        let (mut first, mut despite, mut judged) = (None, None, false);
         for demand in demands(request).into_iter().flatten() {
             for offset in 0..demand.count {
                 let Some(address) = demand.first.checked_add(offset) else { break };
                 judged = true;
                 let item = Item { demand, address, request };
-                match self.rule_for(client, unit, request, Some(item)) {
+                match self.rule_for(client, unit, request, Some(item), &mut despite) {
                     Some((rule, Effect::Allow)) => first = first.or(Some(rule)),
                     Some((rule, Effect::Deny)) => return Decision::Denied { rule },
                     None => return Decision::NoRule { item: Some((demand.table, address)) },
@@ -379,10 +382,10 @@ impl Conduit {
             }
         }
         if let (Some(rule), true) = (first, judged) {
-            return Decision::Allowed { rule };
+            return Decision::Allowed { rule, despite };
         }
-        match self.rule_for(client, unit, request, None) {
-            Some((rule, Effect::Allow)) => Decision::Allowed { rule },
+        match self.rule_for(client, unit, request, None, &mut despite) {
+            Some((rule, Effect::Allow)) => Decision::Allowed { rule, despite },
             Some((rule, Effect::Deny)) => Decision::Denied { rule },
             None => Decision::NoRule { item: None },
         }
@@ -394,6 +397,7 @@ impl Conduit {
         unit: UnitId,
         request: &Request<'_>,
         item: Option<Item<'_>>,
+        despite: &mut Option<usize>,
     ) -> Option<(usize, Effect)> {
         let fits = |rule: &Rule| {
             rule.clients.fit(client)
@@ -402,7 +406,14 @@ impl Conduit {
                 && rule.places.fit(item, rule.effect)
                 && rule.values.is_none_or(|limits| fits_values(limits, item, rule.effect))
         };
-        self.rules.iter().enumerate().find(|(_, rule)| fits(rule)).map(|(at, rule)| (at, rule.effect))
+        for (at, rule) in self.rules.iter().enumerate().filter(|(_, rule)| fits(rule)) {
+            if rule.effect == Effect::Deny && rule.mode.unwrap_or(self.mode) == Mode::Alert {
+                *despite = despite.or(Some(at));
+            } else {
+                return Some((at, rule.effect));
+            }
+        }
+        None
     }
 }
 
@@ -785,9 +796,9 @@ mod tests {
         ];
         let no_rule = |address| Decision::NoRule { item: Some((Table::HoldingRegisters, address)) };
         for (request, want) in [
-            (read(0, 5), Decision::Allowed { rule: 1 }),
-            (read(6, 10), Decision::Allowed { rule: 1 }), // by two rules together
-            (read(10, 10), Decision::Allowed { rule: 2 }),
+            (read(0, 5), Decision::Allowed { rule: 1, despite: None }),
+            (read(6, 10), Decision::Allowed { rule: 1, despite: None }), // by two rules together
+            (read(10, 10), Decision::Allowed { rule: 2, despite: None }),
             (read(0, 6), Decision::Denied { rule: 0 }),
             (read(15, 6), no_rule(20)),
             (read(20, 1), no_rule(20)),
@@ -811,7 +822,10 @@ mod tests {
         let request = Request::ReadWriteMultipleRegisters { read: Span::new(0, 2).unwrap(), write };
         let reads = rule(Effect::Allow, &[23], Places::Of(vec![range(0, 1)]));
         let writes = rule(Effect::Allow, &[23], Places::Of(vec![range(10, 11)]));
-        assert_eq!(judge(&[reads.clone(), writes.clone()], 1, &request), Decision::Allowed { rule: 0 });
+        assert_eq!(
+            judge(&[reads.clone(), writes.clone()], 1, &request),
+            Decision::Allowed { rule: 0, despite: None }
+        );
         assert!(matches!(judge(core::slice::from_ref(&reads), 1, &request), Decision::NoRule { .. }));
         assert!(matches!(judge(core::slice::from_ref(&writes), 1, &request), Decision::NoRule { .. }));
         let limited = Rule { values: Some((7, 7)), ..writes };

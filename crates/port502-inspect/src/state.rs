@@ -4,17 +4,28 @@
 //! clients, rules and values, last known values for [`KNOWN_MAX`]; reaching either never lets more through.
 //!
 //! Values are learned from responses to reads and from writes that the device has confirmed. Between a write and its
-//! answer a value is an interval, of all that it may be; a read that was asked before a write went out teaches nothing of
-//! what that write changes.
+//! answer a value is an interval, of all that it may be; a read that was asked before a write had ended teaches nothing of
+//! what that write changes, because nobody knows which of the two the device did first.
+//!
+//! ```text
+//!   write 25      ──────────┐ 20 to 25 ┌─────── 25 ──────────────────────
+//!   read, asked   ─────┐    └──────────┘
+//!   meanwhile          └───────────────────────┘ 20: teaches nothing
+//! ```
+//!
+//! A write that nobody answered may still be on its way, in the queue of a gateway or of a bus. As long as an answer may
+//! take it can still be carried out: what is read meanwhile is one more value that it may be, and only a read that is asked
+//! after that teaches again.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use core::time::Duration;
 
 use port502_session::Instant;
 use port502_wire::value::Value;
-use port502_wire::{Request, Response, Table, UnitId};
+use port502_wire::{ExceptionCode, Request, Response, UnitId};
 
 use crate::engine::{Engine, Peer};
 use crate::grants::Grants;
@@ -55,8 +66,8 @@ pub struct State {
     pub(crate) takes: Vec<(Bucket, Instant)>,
     known: BTreeMap<(usize, u8), Known>,
     generation: Generation,
-    /// When all that was known of a unit was forgotten.
-    forgotten: Vec<Generation>,
+    /// By unit.
+    units: Vec<OfUnit>,
     connections: BTreeMap<IpAddr, u32>,
     connected: u32,
     uses: u64,
@@ -69,8 +80,8 @@ pub struct State {
 pub(crate) enum Bucket {
     Client(IpAddr),
     Rule(usize, IpAddr),
-    /// One value of one unit, whoever writes it.
-    Tag(usize, u8),
+    /// One value, by its place in [`Engine::rated`], of one unit, whoever writes it and whichever rule lets them.
+    Value(usize, u8),
 }
 
 /// A value as it is compared.
@@ -120,19 +131,36 @@ impl Number {
     }
 }
 
+/// Of one unit: requests that may change any of its values without saying which.
+#[derive(Clone, Copy, Debug, Default)]
+struct OfUnit {
+    /// When all that was known was forgotten.
+    forgotten: Generation,
+    /// How many are not answered.
+    pending: u32,
+    /// Until then one that nobody answered may be carried out.
+    unsure_until: Instant,
+}
+
 /// What is known of one value of one unit.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     /// All that it may be, both ends included; `None` when that cannot be told.
     between: Option<(Number, Number)>,
-    /// Since when it is what it is, as far as was seen.
-    since: Instant,
+    /// What it was when that was known last, whatever has happened since.
+    certain: Option<Number>,
+    /// When it was seen to become so; `None` when it was never seen to be anything else.
+    since: Option<Instant>,
     /// When that was learned.
     learned: Generation,
     /// The last write that went out.
     changed: Generation,
+    /// When the last write ended.
+    settled: Generation,
     /// Writes that are not answered.
     pending: u32,
+    /// Until then a write that nobody answered may be carried out.
+    unsure_until: Instant,
     used: u64,
 }
 
@@ -141,7 +169,23 @@ struct Known {
 pub(crate) struct Last {
     pub(crate) low: Number,
     pub(crate) high: Number,
-    pub(crate) since: Instant,
+    /// `None` when it has been so since nobody knows when.
+    pub(crate) since: Option<Instant>,
+}
+
+/// A request that went on to the device.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Sent<'r> {
+    /// Of which unit.
+    pub unit: UnitId,
+    /// What for.
+    pub request: &'r Request<'r>,
+    /// What [`State::generation`] was then.
+    pub asked: Generation,
+    /// When.
+    pub at: Instant,
+    /// For so long after it was given up it may still be carried out.
+    pub within: Duration,
 }
 
 /// How a request ended.
@@ -149,8 +193,27 @@ pub(crate) struct Last {
 pub enum Ending<'r> {
     /// With a response that fits it; an exception too.
     Answered(&'r Response<'r>),
-    /// Without, as far as is known: the device may have carried it out.
+    /// Without, as far as is known: the device may have carried it out, or does so yet.
     Unanswered,
+    /// Without, as it has to be: it was a broadcast, and the line has sent it.
+    Sent,
+}
+
+impl Ending<'_> {
+    /// Whether the device may carry the request out after this. A gateway that says it has no way or no answer may be
+    /// wrong about what happens behind it, and a device that acknowledges has only begun.
+    fn is_unsure(&self) -> bool {
+        match self {
+            Ending::Unanswered => true,
+            Ending::Answered(Response::Exception { code, .. }) => matches!(
+                code,
+                ExceptionCode::Acknowledge
+                    | ExceptionCode::GatewayPathUnavailable
+                    | ExceptionCode::GatewayTargetFailedToRespond
+            ),
+            Ending::Answered(_) | Ending::Sent => false,
+        }
+    }
 }
 
 impl State {
@@ -165,7 +228,7 @@ impl State {
             takes: Vec::new(),
             known: BTreeMap::new(),
             generation: Generation(1),
-            forgotten: alloc::vec![Generation::default(); 256],
+            units: alloc::vec![OfUnit::default(); 256],
             connections: BTreeMap::new(),
             connected: 0,
             uses: 0,
@@ -186,19 +249,15 @@ impl State {
         self.grants.clear();
         let names: BTreeMap<&str, usize> =
             self.engine.rules.iter().enumerate().map(|(at, rule)| (rule.name.as_str(), at)).collect();
-        let places = |engine: &Engine| -> Vec<(Table, u16)> {
-            engine.tags.iter().map(|tag| (tag.writable.table, tag.writable.address)).collect()
-        };
-        let old_places = places(&old);
-        let new_places: BTreeMap<(Table, u16), usize> =
-            places(&self.engine).into_iter().enumerate().map(|(at, place)| (place, at)).collect();
         self.buckets = core::mem::take(&mut self.buckets)
             .into_iter()
             .filter_map(|(bucket, full)| {
                 let bucket = match bucket {
                     Bucket::Client(_) => bucket,
                     Bucket::Rule(rule, client) => Bucket::Rule(*names.get(old.rule(rule)?)?, client),
-                    Bucket::Tag(tag, unit) => Bucket::Tag(*new_places.get(old_places.get(tag)?)?, unit),
+                    Bucket::Value(value, unit) => {
+                        Bucket::Value(self.engine.rated.position(old.rated.get(value)?)?, unit)
+                    }
                 };
                 Some((bucket, full))
             })
@@ -210,12 +269,17 @@ impl State {
                 Some(((at, unit), known))
             })
             .collect();
+        // Which values they would have been of, nobody knows any more.
+        self.units.iter_mut().for_each(|of| of.pending = 0);
         self.all_is_old();
     }
 
     /// Forgets what all values are: another device stands there now.
     pub fn forget_values(&mut self) {
-        self.forget(UnitId::BROADCAST);
+        self.forget(UnitId::BROADCAST, |_| {});
+        for known in self.known.values_mut() {
+            (known.between, known.certain, known.since) = (None, None, None);
+        }
     }
 
     /// Remembers from now on who asks for what: each request that is one, whether it may pass or not.
@@ -302,7 +366,7 @@ impl State {
         let empty = match bucket {
             Bucket::Client(_) => Reason::ClientRate,
             Bucket::Rule(..) => Reason::RuleRate,
-            Bucket::Tag(..) => Reason::WriteRate,
+            Bucket::Value(..) => Reason::WriteRate,
         };
         let full = limiter.take(full, now).ok_or(empty)?;
         // Several items of one request may ask for the same; it is taken once.
@@ -350,17 +414,24 @@ impl State {
         (known.learned >= forgotten).then_some(Last { low, high, since: known.since })
     }
 
-    fn forgotten_at(&self, unit: UnitId) -> Generation {
-        self.forgotten.get(usize::from(unit.0)).copied().unwrap_or_default()
+    fn of_unit(&self, unit: UnitId) -> OfUnit {
+        self.units.get(usize::from(unit.0)).copied().unwrap_or_default()
     }
 
-    fn forget(&mut self, unit: UnitId) {
+    fn forgotten_at(&self, unit: UnitId) -> Generation {
+        self.of_unit(unit).forgotten
+    }
+
+    /// Forgets all that is known of a unit, of all units when that may be a broadcast, and changes what is said of it.
+    fn forget(&mut self, unit: UnitId, change: impl Fn(&mut OfUnit)) {
         self.generation.0 += 1;
         let now = self.generation;
-        if unit == UnitId::BROADCAST {
-            self.forgotten.fill(now);
-        } else if let Some(forgotten) = self.forgotten.get_mut(usize::from(unit.0)) {
-            *forgotten = now;
+        let all = unit == UnitId::BROADCAST;
+        for (at, of) in (0..=u8::MAX).zip(&mut self.units) {
+            if all || at == unit.0 {
+                of.forgotten = now;
+                change(of);
+            }
         }
     }
 
@@ -369,13 +440,13 @@ impl State {
         self.generation.0 += 1;
         let now = self.generation;
         for ((_, unit), known) in &mut self.known {
-            let forgotten = self.forgotten.get(usize::from(*unit)).copied().unwrap_or_default();
-            if known.learned < forgotten {
+            let of = self.units.get(usize::from(*unit)).copied().unwrap_or_default();
+            if known.learned < of.forgotten {
                 known.between = None;
             }
             known.learned = now;
         }
-        self.forgotten.fill(now);
+        self.units.iter_mut().for_each(|of| of.forgotten = now);
     }
 
     /// A request goes on to the device: what it changes is uncertain until it has ended.
@@ -384,7 +455,7 @@ impl State {
             return;
         }
         if may_change_anything(request) {
-            self.forget(unit);
+            self.forget(unit, |of| of.pending = of.pending.saturating_add(1));
             return;
         }
         let Some(write) = written(request) else { return };
@@ -392,12 +463,11 @@ impl State {
         let (generation, engine) = (self.generation, Arc::clone(&self.engine));
         for (at, probe) in engine.probes.touching(write.table, write.first, write.last()) {
             if unit == UnitId::BROADCAST {
-                // Every device obeys, and none answers.
-                for (_, known) in self.known.range_mut((at, 0)..=(at, u8::MAX)) {
+                // Every device obeys, on this link or behind a gateway; and over TCP one may bear this number.
+                for (_, known) in self.known.range_mut((at, 1)..=(at, u8::MAX)) {
                     known.between = None;
                     known.changed = generation;
                 }
-                continue;
             }
             let forgotten = self.forgotten_at(unit);
             let value = probe.written(request).map(Number::from);
@@ -413,77 +483,111 @@ impl State {
         }
     }
 
-    /// A request that went on to the device has ended. `asked` is what [`generation`](Self::generation) was when it
-    /// went.
-    pub fn ended(
-        &mut self,
-        now: Instant,
-        unit: UnitId,
-        request: &Request<'_>,
-        asked: Generation,
-        ending: Ending<'_>,
-    ) {
+    /// A request that went on to the device has ended.
+    pub fn ended(&mut self, now: Instant, sent: &Sent<'_>, ending: Ending<'_>) {
         if self.engine.probes.is_empty() {
             return;
         }
+        let Sent { unit, request, .. } = *sent;
+        let unsure_until = if ending.is_unsure() { now + sent.within } else { Instant::ZERO };
         if may_change_anything(request) {
             // Only now it is over.
-            self.forget(unit);
+            self.forget(unit, |of| {
+                of.pending = of.pending.saturating_sub(1);
+                of.unsure_until = of.unsure_until.max(unsure_until);
+            });
             return;
         }
         let response = match ending {
-            Ending::Answered(Response::Exception { .. }) | Ending::Unanswered => None,
+            Ending::Answered(Response::Exception { .. }) | Ending::Unanswered | Ending::Sent => None,
             Ending::Answered(response) => Some(response),
         };
         let engine = Arc::clone(&self.engine);
-        if let (Some(write), true) = (written(request), unit != UnitId::BROADCAST) {
+        if let Some(write) = written(request) {
+            self.generation.0 += 1;
             for (at, probe) in engine.probes.touching(write.table, write.first, write.last()) {
-                let value = probe.written(request).map(Number::from);
-                self.write_ended(now, (at, unit), asked, value, response.is_some());
+                let value = probe.written(request).map(Number::from).filter(|_| response.is_some());
+                self.write_ended(now, at, sent, value, unsure_until);
             }
         }
         if let Some(response) = response {
             for demand in demands(request).into_iter().flatten().filter(|demand| !demand.writes) {
                 for (at, probe) in engine.probes.touching(demand.table, demand.first, demand.last()) {
                     if let Some(value) = read(probe, demand, response) {
-                        self.learn_value(now, (at, unit), asked, value.into());
+                        // Function 23 writes first.
+                        let own = written(request).is_some_and(|write| write.reaches(probe));
+                        self.learn_value(now, at, sent, value.into(), own);
                     }
                 }
             }
         }
     }
 
+    /// `value` is what it is now; `None` when that is not known.
     fn write_ended(
         &mut self,
         now: Instant,
-        (at, unit): (usize, UnitId),
-        asked: Generation,
+        at: usize,
+        sent: &Sent<'_>,
         value: Option<Number>,
-        done: bool,
+        unsure_until: Instant,
     ) {
-        let forgotten = self.forgotten_at(unit);
-        let Some(known) = self.known.get_mut(&(at, unit.0)) else { return };
-        if known.pending == 0 {
-            // It was forgotten meanwhile that this was under way.
-            known.between = None;
-            return;
+        let (settled, sure) = (self.generation, self.is_sure(at, sent));
+        if sent.unit == UnitId::BROADCAST {
+            for (_, known) in self.known.range_mut((at, 1)..=(at, u8::MAX)) {
+                known.between = None;
+                known.settled = settled;
+            }
         }
+        let Some(known) = self.known.get_mut(&(at, sent.unit.0)).filter(|known| known.pending != 0) else {
+            // It was forgotten meanwhile that this was under way.
+            self.forget(sent.unit, |of| {
+                of.pending = of.pending.saturating_sub(1);
+                of.unsure_until = of.unsure_until.max(unsure_until);
+            });
+            return;
+        };
+        let alone = known.settled <= sent.asked;
+        known.settled = settled;
+        known.unsure_until = known.unsure_until.max(unsure_until);
         known.pending -= 1;
-        if known.pending == 0 && done && known.changed == asked && asked >= forgotten {
+        // Of two that were under way at once nobody knows which the device did last.
+        let last = known.pending == 0 && known.changed == sent.asked;
+        if let Some(value) = value.filter(|_| last && alone && sure) {
             known.become_(now, value);
-            known.learned = asked;
+            known.learned = sent.asked;
         }
     }
 
-    fn learn_value(&mut self, now: Instant, (at, unit): (usize, UnitId), asked: Generation, value: Number) {
-        if asked < self.forgotten_at(unit) {
+    /// A response shows a value; `own` when its request wrote that, too.
+    fn learn_value(&mut self, now: Instant, at: usize, sent: &Sent<'_>, value: Number, own: bool) {
+        let sure = self.is_sure(at, sent);
+        let known = self.entry(at, sent.unit);
+        if sent.asked < known.settled && !(own && known.learned == sent.asked) {
             return;
         }
-        let known = self.entry(at, unit);
-        if known.pending == 0 && known.changed <= asked {
-            known.become_(now, Some(value));
-            known.learned = asked;
+        if sure && known.pending == 0 {
+            known.become_(now, value);
+            known.learned = sent.asked;
+        } else if let Some((low, high)) = known.between {
+            known.between = Some((low.min(value), high.max(value)));
         }
+    }
+
+    /// Whether nothing that was sent before this, and that might be carried out after it, changes the value.
+    fn is_sure(&self, at: usize, sent: &Sent<'_>) -> bool {
+        let of = self.of_unit(sent.unit);
+        let value = |unit: u8| self.known.get(&(at, unit));
+        // A broadcast that is on its way is one of unit 0.
+        let broadcast = value(UnitId::BROADCAST.0).filter(|_| sent.unit != UnitId::BROADCAST);
+        let settled = broadcast.is_none_or(|known| known.pending == 0 && known.settled <= sent.asked);
+        let over = |known: Option<&Known>| known.is_none_or(|known| known.unsure_until <= sent.at);
+        of.pending == 0
+            && of.forgotten <= sent.asked
+            && of.unsure_until <= sent.at
+            && settled
+            && over(broadcast)
+            && over(value(sent.unit.0))
     }
 
     fn entry(&mut self, at: usize, unit: UnitId) -> &mut Known {
@@ -494,10 +598,13 @@ impl State {
         let used = self.uses;
         let known = self.known.entry((at, unit.0)).or_insert(Known {
             between: None,
-            since: Instant::ZERO,
+            certain: None,
+            since: None,
             learned: Generation::default(),
             changed: Generation::default(),
+            settled: Generation::default(),
             pending: 0,
+            unsure_until: Instant::ZERO,
             used,
         });
         known.used = used;
@@ -509,19 +616,35 @@ impl State {
         let mut uses: Vec<u64> = self.known.values().map(|known| known.used).collect();
         uses.sort_unstable();
         let until = uses.get(KNOWN_MAX / 8).copied().unwrap_or(u64::MAX);
-        self.known.retain(|_, known| known.used >= until);
+        let mut under_way = Vec::new();
+        self.known.retain(|(_, unit), known| {
+            let stays = known.used >= until;
+            if !stays && (known.pending != 0 || known.unsure_until != Instant::ZERO) {
+                under_way.push((UnitId(*unit), known.pending, known.unsure_until));
+            }
+            stays
+        });
+        // What may change them yet is remembered of their unit.
+        for (unit, pending, unsure_until) in under_way {
+            self.forget(unit, |of| {
+                of.pending = of.pending.saturating_add(pending);
+                of.unsure_until = of.unsure_until.max(unsure_until);
+            });
+        }
         // What was changed since when is forgotten too.
         self.all_is_old();
     }
 }
 
 impl Known {
-    fn become_(&mut self, now: Instant, value: Option<Number>) {
-        let between = value.map(|value| (value, value));
-        if self.between != between {
-            self.since = now;
+    /// It is this. That is new only to who has seen it be something else: a first sight, or the same after a time in which
+    /// it was not known, is no change.
+    fn become_(&mut self, now: Instant, value: Number) {
+        if self.certain.is_some_and(|certain| certain != value) {
+            self.since = Some(now);
         }
-        self.between = between;
+        self.certain = Some(value);
+        self.between = Some((value, value));
     }
 }
 

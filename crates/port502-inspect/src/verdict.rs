@@ -114,7 +114,7 @@ pub enum Reason {
         /// How long ago.
         ago: Duration,
     },
-    /// It is not known what the other value is.
+    /// It is not known what the other value is, or since when where that matters.
     SequenceUnknown,
     /// The client does more of this than the rule allows.
     RuleRate,
@@ -240,7 +240,11 @@ pub const REASONS: &[ReasonFacts] = &[
     facts("write-rate", "the value is written too often", Sign::Of(BRUTE_FORCE_IO)),
     facts("sequence", "another value has to be something else first", Sign::Of(UNAUTHORIZED_COMMAND)),
     facts("sequence-late", "the other value became so too long ago", Sign::Of(UNAUTHORIZED_COMMAND)),
-    facts("sequence-unknown", "what the other value is, is not known", Sign::Of(UNAUTHORIZED_COMMAND)),
+    facts(
+        "sequence-unknown",
+        "what the other value is, or since when, is not known",
+        Sign::Of(UNAUTHORIZED_COMMAND),
+    ),
     facts("rule-rate", "the rule does not allow it so often", Sign::Of(BRUTE_FORCE_IO)),
     facts("client-rate", "the client asks too often", Sign::Of(DENIAL_OF_SERVICE)),
     facts("too-many-counted", "too many clients are counted already", Sign::Of(DENIAL_OF_SERVICE)),

@@ -1,12 +1,20 @@
 //! What passes and what does not, and what a refusal looks like.
 
+use std::time::Duration;
+
+use port502_guard::Upstream;
+use port502_inspect::policy::Policy;
+use port502_net::Target;
+use port502_net::gateway::{Lane, LaneOptions};
 use port502_net::memory::MemoryDevice;
 use port502_net::server::{self, Server};
 use port502_wire::Table;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::fake::Fake;
 use crate::link::{hex, mbap};
-use crate::stand::{Client, Ended, Stand, Way, policy, with};
+use crate::stand::{Client, Ended, SITE, Stand, Way, engine, policy, with};
 
 fn device() -> std::net::SocketAddr {
     let device = MemoryDevice::full_builder()
@@ -169,4 +177,49 @@ async fn strangers_do_not_take_the_places_of_those_who_have_work_to_do() {
         assert_eq!(stranger.ask(1, READ).await, Some(hex("83 01")));
     }
     assert_eq!(stand.conduit.status().clients, 11);
+}
+
+/// A conduit on which the control room may read and write register 10 of unit 0.
+fn unit_0() -> Policy {
+    let derived = r#"{ from = ["control", "operators"], do = "derived" }"#;
+    let rule = r#"{ from = ["control"], functions = [3, 6], at = ["holding:10"] }"#;
+    policy(&SITE.replace(derived, rule).replace("unit = 3", "unit = 0"))
+}
+
+#[tokio::test]
+async fn a_broadcast_on_a_line_is_over_when_it_was_sent() {
+    let line = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target: Target = format!("rtu+tcp://{}", line.local_addr().unwrap()).parse().unwrap();
+    let upstream = Upstream::Shared(Lane::new("line", target, LaneOptions::default()).unwrap());
+    let stand = Stand::over(engine(&unit_0()), upstream);
+    let mut client = Client::connect(stand.address, 1).await;
+    // One more than may wait for an answer.
+    for id in 0..17 {
+        client.send(&mbap(id, 0, &hex("06 000A 0001"))).await;
+    }
+    client.stream.shutdown().await.unwrap();
+    let (mut bus, _) = line.accept().await.unwrap();
+    let mut heard = [0; 17 * 8];
+    bus.read_exact(&mut heard).await.unwrap();
+    assert_eq!(heard[..6], hex("00 06 000A 0001"));
+    // It has sent all it had to, and is owed nothing: long before anybody would give up.
+    let end = tokio::time::timeout(Duration::from_secs(30), client.end()).await;
+    assert_eq!(end, Ok(Ended::Closed));
+    stand.silent();
+}
+
+#[tokio::test]
+async fn unit_0_over_tcp_is_a_device() {
+    for way in [Way::Own, Way::Shared] {
+        let fake = Fake::bind().await;
+        let stand = Stand::new(&unit_0(), way, fake.address);
+        let mut client = Client::connect(stand.address, 1).await;
+        let all: Vec<u8> = (0..17).flat_map(|id| mbap(id, 0, &hex("03 000A 0001"))).collect();
+        client.send(&all).await;
+        assert_eq!(client.receive().await, Some((16, 0, hex("83 06"))), "{way:?}");
+        let mut device = fake.accept().await;
+        let asked = device.asked().await;
+        device.answer_register(&asked, 9).await;
+        assert_eq!(client.receive().await, Some((0, 0, hex("03 02 0009"))), "{way:?}");
+    }
 }

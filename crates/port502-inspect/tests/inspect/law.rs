@@ -74,6 +74,10 @@ impl Server {
             let request = Request::parse(frame.pdu).expect("what goes on is a request");
             let decision = conduit.judge(client, frame.unit, &request);
             assert!(matches!(decision, Decision::Allowed { .. }), "{request:?} went on: {decision:?}");
+            if let (Request::WriteMultipleCoils { block }, Some(last)) = (request, frame.pdu.last()) {
+                let used = block.span().count() % 8;
+                assert!(used == 0 || last >> used == 0, "{last:#x} went on: {request:?}");
+            }
             assert!(self.open.iter().all(|(id, ..)| *id != frame.transaction), "an id twice");
             self.open.push((frame.transaction, frame.unit, frame.pdu.to_vec()));
         }

@@ -29,6 +29,7 @@ struct Bench {
     /// What has come to the client.
     back: Vec<(u16, Vec<u8>)>,
     told: Vec<String>,
+    asked: u16,
     flow: Flow,
 }
 
@@ -50,7 +51,7 @@ impl Bench {
         let state = State::new(Arc::new(engine));
         let inline = Inline::new(Sanity::default(), peer(address, None));
         let (arrived, back, told) = Default::default();
-        Bench { state, inline, millis: 1_000, arrived, back, told, flow: Flow::Open }
+        Bench { state, inline, millis: 1_000, arrived, back, told, asked: 0, flow: Flow::Open }
     }
 
     fn now(&self) -> port502_inspect::Moment {
@@ -94,7 +95,8 @@ impl Bench {
 
     fn asks_unit(&mut self, unit: u8, pdu: &str) -> Result<(), String> {
         let arrived = self.arrived.len();
-        let id = u16::try_from(self.told.len() + 1000 + arrived).unwrap();
+        let id = 1_000 + self.asked;
+        self.asked += 1;
         self.client_sends(&adu(id, unit, &hex(pdu)));
         if self.arrived.len() > arrived { Ok(()) } else { Err(self.told.last().cloned().unwrap_or_default()) }
     }
@@ -292,9 +294,127 @@ fn a_connection_that_ends_leaves_no_write_open() {
     assert_eq!(bench.asks(&set(25)), Ok(()));
     bench.reconnect("10.0.0.1");
     assert_eq!(bench.asks(&set(30)), says("step"));
-    // Were it open still, reading would not help.
+    // Were it open still, reading would not help, however late.
+    bench.millis += 60_000;
     bench.reads(READ, &[25]);
     assert_eq!(bench.asks(&set(30)), Ok(()));
+}
+
+#[test]
+fn a_read_that_was_asked_during_a_write_teaches_nothing() {
+    let mut bench = Bench::new(stepped());
+    bench.reads(READ, &[20]);
+    assert_eq!(bench.asks(&set(25)), Ok(()));
+    assert_eq!(bench.asks(READ), Ok(()));
+    bench.answers(&[]);
+    // The device had read its register before it wrote it, and says so late.
+    bench.answers(&[20]);
+    assert_eq!(bench.asks(&set(15)), says("step"));
+    assert_eq!(bench.asks(&set(19)), says("step"));
+    assert_eq!(bench.asks(READ), Ok(()));
+    bench.answers(&[25]);
+    assert_eq!(bench.asks(&set(30)), Ok(()));
+    // The answer to such a read before the write's: it may be either, and the read says nothing of later.
+    assert_eq!(bench.asks(READ), Ok(()));
+    let write = bench.arrived.remove(0);
+    bench.answers(&[25]);
+    bench.arrived.push(write);
+    bench.answers(&[]);
+    assert_eq!(bench.asks(&set(24)), says("step"));
+    bench.writes(&set(35));
+    // Nor does one of a unit that was asked something nobody understands.
+    bench.reconnect("10.0.0.9");
+    bench.reads(READ, &[20]);
+    assert_eq!(bench.asks("5A 00 41"), Ok(()));
+    assert_eq!(bench.asks(READ), Ok(()));
+    let other = bench.arrived.remove(0);
+    bench.answers(&[20]);
+    bench.reconnect("10.0.0.1");
+    assert_eq!(bench.asks(&set(20)), says("step-unknown"), "{other:?}");
+}
+
+#[test]
+fn a_write_that_nobody_answered_may_still_be_carried_out() {
+    // The client is gone, or the device's gateway has had no answer, or not yet one: the write is in a queue somewhere.
+    for exception in [None, Some(5), Some(10), Some(11)] {
+        let mut bench = Bench::new(stepped());
+        bench.reads(READ, &[20]);
+        assert_eq!(bench.asks(&set(25)), Ok(()));
+        match exception {
+            None => bench.reconnect("10.0.0.1"),
+            Some(code) => {
+                let (id, unit, _) = bench.arrived.remove(0);
+                bench.server_sends(&adu(id.0, unit.0, &[0x86, code]));
+            }
+        }
+        bench.reads(READ, &[20]);
+        assert_eq!(bench.asks(&set(15)), says("step"), "{exception:?}");
+        // Another write that is carried out does not say that the first was.
+        bench.writes(&set(22));
+        assert_eq!(bench.asks(&set(17)), says("step"), "{exception:?}");
+        // It was moved at the panel, too: that is one more value that it may be.
+        bench.reads(READ, &[27]);
+        assert_eq!(bench.asks(&set(26)), says("step"), "{exception:?}");
+        assert_eq!(bench.asks(&set(23)), Ok(()));
+        bench.answers(&[]);
+        bench.millis += 59_999;
+        bench.reads(READ, &[25]);
+        assert_eq!(bench.asks(&set(30)), says("step"), "{exception:?}");
+        assert_eq!(bench.asks(READ), Ok(()));
+        bench.millis += 1;
+        // Asked too early, though it is answered late enough.
+        bench.answers(&[25]);
+        assert_eq!(bench.asks(&set(30)), says("step"), "{exception:?}");
+        bench.reads(READ, &[25]);
+        bench.writes(&set(30));
+        bench.writes(&set(35));
+    }
+    // Of a request that may change anything, nothing of the unit is known so long.
+    let mut bench = Bench::new(stepped());
+    bench.reconnect("10.0.0.9");
+    assert_eq!(bench.asks("5A 00 41"), Ok(()));
+    bench.reconnect("10.0.0.1");
+    for (wait, want) in [(0, says("step-unknown")), (59_999, says("step-unknown")), (1, Ok(()))] {
+        bench.millis += wait;
+        bench.reads(READ, &[20]);
+        assert_eq!(bench.asks(&set(25)), want, "{wait}");
+    }
+}
+
+#[test]
+fn a_broadcast_is_not_over_before_it_has_been_sent() {
+    let mut bench = Bench::new(stepped());
+    bench.reads(READ, &[20]);
+    assert_eq!(bench.asks_unit(2, READ), Ok(()));
+    bench.reconnect("10.0.0.9");
+    assert_eq!(bench.asks_unit(0, &set(25)), Ok(()));
+    let broadcast = bench.arrived.remove(0);
+    // Neither of a unit that was known nor of one that was not.
+    for unit in [1, 2] {
+        assert_eq!(bench.asks_unit(unit, READ), Ok(()));
+        bench.answers(&[20]);
+    }
+    bench.arrived.push(broadcast);
+    bench.reconnect("10.0.0.1");
+    for unit in [1, 2] {
+        assert_eq!(bench.asks_unit(unit, READ), Ok(()));
+        bench.answers(&[20]);
+        assert_eq!(bench.asks_unit(unit, &set(20)), says("step-unknown"), "{unit}");
+    }
+    bench.millis += 60_000;
+    for unit in [1, 2] {
+        assert_eq!(bench.asks_unit(unit, READ), Ok(()));
+        bench.answers(&[25]);
+        assert_eq!(bench.asks_unit(unit, &set(30)), Ok(()), "{unit}");
+        bench.answers(&[]);
+    }
+    // A device over TCP may bear the number.
+    assert_eq!(bench.asks_unit(0, READ), Ok(()));
+    bench.answers(&[25]);
+    for value in [30, 35] {
+        assert_eq!(bench.asks_unit(0, &set(value)), Ok(()), "{value}");
+        bench.answers(&[]);
+    }
 }
 
 #[test]
@@ -387,9 +507,58 @@ fn one_coil_only_after_the_other() {
 }
 
 #[test]
+fn a_sequence_counts_from_a_change_that_was_seen() {
+    const FIRST: &str = "05 0001 FF00";
+    const SECOND: &str = "05 0002 FF00";
+    const READ: &str = "01 0001 0001";
+    let mut bench = Bench::new(in_sequence());
+    // It has been set for who knows how long; nor does setting it again make it new.
+    bench.reads(READ, &[1]);
+    assert_eq!(bench.asks(SECOND), says("sequence-unknown"));
+    bench.writes(FIRST);
+    assert_eq!(bench.asks(SECOND), says("sequence-unknown"));
+    bench.writes("05 0001 0000");
+    bench.writes(FIRST);
+    bench.writes(SECOND);
+    bench.millis += 10_001;
+    assert_eq!(bench.asks(SECOND), says("sequence-late"));
+    // A write of another value that the device refuses, and the same value seen again.
+    assert_eq!(bench.asks("05 0001 0000"), Ok(()));
+    bench.refuses();
+    assert_eq!(bench.asks(SECOND), says("sequence-unknown"));
+    bench.reads(READ, &[1]);
+    assert_eq!(bench.asks(SECOND), says("sequence-late"));
+    // All was forgotten, and it is what it was.
+    let everything = Rule {
+        clients: from(&["10.0.0.9"]),
+        functions: Functions::Any,
+        ..allow("all", &[(0, 255)], &[], Places::Any)
+    };
+    let mut bench = Bench::new(in_sequence().into_iter().chain([everything]).collect());
+    bench.reads(READ, &[0]);
+    bench.writes(FIRST);
+    bench.writes(SECOND);
+    bench.millis += 10_001;
+    bench.reconnect("10.0.0.9");
+    bench.writes("5A 00 41");
+    bench.reads(READ, &[1]);
+    bench.reconnect("10.0.0.1");
+    assert_eq!(bench.asks(SECOND), says("sequence-late"));
+    // Without a time it is enough to be so.
+    let mut rules = in_sequence();
+    if let Places::Values(values) = &mut rules[0].places {
+        values[1].after.as_mut().unwrap().within = None;
+    }
+    let mut bench = Bench::new(rules);
+    bench.reads(READ, &[1]);
+    bench.writes(SECOND);
+}
+
+#[test]
 fn a_sequence_looks_at_the_device_that_it_names() {
     const SECOND: &str = "05 0002 FF00";
     let mut bench = Bench::new(in_sequence());
+    bench.reads("01 0001 0001", &[0]);
     bench.writes("05 0001 FF00");
     // The coil of unit 2 waits for that of unit 1.
     assert_eq!(bench.asks_unit(2, SECOND), Ok(()));
@@ -471,6 +640,33 @@ fn buckets_are_bounded_and_the_bound_lets_nobody_through() {
         assert_eq!(verdict.passes(), passes, "{millis} ms");
     }
     assert!(bench.state.buckets() < 3);
+}
+
+#[test]
+fn a_value_that_several_rules_let_write_is_counted_once() {
+    let rate = Some(Rate { count: 1, per: Duration::from_secs(3_600) });
+    let value = || Writable { rate, ..holding(100, ValueType::U16, Envelope::Any) };
+    let of = |client: &str, values| Rule { clients: from(&[client]), ..writes(values) };
+    let other = Writable { rate, ..holding(90, ValueType::U16, Envelope::Any) };
+    let rules =
+        vec![of("10.0.0.1", vec![value()]), of("10.0.0.2", vec![other, value()]), writes(vec![value()])];
+    let mut bench = Bench::new(rules.clone());
+    assert_eq!(bench.asks(&set(1)), Ok(()));
+    // Neither by the next rule that is for this client, nor for another.
+    assert_eq!(bench.asks(&set(1)), says("write-rate"));
+    bench.reconnect("10.0.0.2");
+    assert_eq!(bench.asks(&set(1)), says("write-rate"));
+    // Another register, and the same of another device, are others.
+    assert_eq!(bench.asks("06 005A 0001"), Ok(()));
+    assert_eq!(bench.asks_unit(2, &set(1)), Ok(()));
+    // Counting goes on under other rules, wherever the value stands in them.
+    let rules = conduit(rules.into_iter().skip(1).collect());
+    bench.state.replace(Arc::new(Engine::compile(&Policy::default(), &rules).unwrap()));
+    assert_eq!(bench.asks(&set(1)), says("write-rate"));
+    assert_eq!(bench.asks("06 005A 0001"), says("write-rate"));
+    assert_eq!(bench.asks_unit(3, &set(1)), Ok(()));
+    bench.millis += 3_600_000;
+    assert_eq!(bench.asks(&set(1)), Ok(()));
 }
 
 #[test]
@@ -591,7 +787,7 @@ fn alert_of_one_rule_is_no_way_round_another() {
         no_writes.clone(),
         reads(),
     ]);
-    assert_eq!(bench.asks("17 0000 0001 0032 0001 02 0001"), Ok(()), "the first that fits decides: alert");
+    assert_eq!(bench.asks("17 0000 0001 0032 0001 02 0001"), says("denied"), "by the second of them");
     let watch = Rule {
         mode: Some(Mode::Alert),
         effect: Effect::Deny,
@@ -612,6 +808,49 @@ fn alert_of_one_rule_is_no_way_round_another() {
 }
 
 #[test]
+fn who_denies_in_alert_allows_nothing() {
+    let places = |first, last| {
+        Places::Of(vec![port502_inspect::policy::Range { table: Table::HoldingRegisters, first, last }])
+    };
+    let watch = Rule {
+        mode: Some(Mode::Alert),
+        effect: Effect::Deny,
+        ..allow("watched", &[(0, 255)], &[6, 8, 16], Places::Any)
+    };
+    let values = writes(vec![holding(100, ValueType::U16, integers(0, 50))]);
+    let known = Rule { clients: from(&["10.0.0.1"]), ..values };
+    let mut bench = Bench::new(vec![watch.clone(), known.clone(), reads()]);
+    // Whom another rule allows it may do it, and it is told.
+    assert_eq!(bench.asks(&set(50)), Ok(()));
+    assert_eq!(bench.told, ["alerted denied"]);
+    assert_eq!(bench.asks(READ), Ok(()));
+    assert_eq!(bench.told.len(), 1);
+    // Neither outside its limits nor elsewhere nor with another function, nor a stranger at all.
+    assert_eq!(bench.asks(&set(51)), says("limits"));
+    assert_eq!(bench.asks("06 0065 0001"), says("address"));
+    assert_eq!(bench.asks("08 0001 0000"), says("function"));
+    bench.reconnect("10.0.0.2");
+    assert_eq!(bench.asks(&set(50)), says("function"));
+    // Nor is it a way round hours, values by register, or a denial behind it.
+    let quiet =
+        Rule { effect: Effect::Deny, values: Some((20, 30)), ..allow("no", &[(1, 1)], &[6], places(0, 200)) };
+    let mut bench = Bench::new(vec![watch.clone(), watch.clone(), quiet, known.clone()]);
+    assert_eq!(bench.asks(&set(25)), says("denied"));
+    assert_eq!(bench.asks(&set(31)), Ok(()));
+    assert_eq!(bench.told, ["refused denied", "alerted denied"]);
+    // Where the whole conduit is in alert, everything goes on, and the first rule's objection is told.
+    let mut bench = Bench::of(&Conduit { mode: Mode::Alert, ..conduit(vec![watch, known]) }, "10.0.0.1");
+    for (pdu, told) in [
+        (set(51), "alerted denied"),
+        ("06 0065 0001".into(), "alerted denied"),
+        (READ.into(), "alerted function"),
+    ] {
+        assert_eq!(bench.asks(&pdu), Ok(()));
+        assert_eq!(bench.told.last().unwrap(), told, "{pdu}");
+    }
+}
+
+#[test]
 fn in_alert_what_is_no_request_is_refused_all_the_same() {
     let mut conduit = conduit(Vec::new());
     conduit.mode = Mode::Alert;
@@ -621,6 +860,30 @@ fn in_alert_what_is_no_request_is_refused_all_the_same() {
     assert_eq!(bench.asks("03 0000 0000"), says("malformed"));
     assert_eq!(bench.asks("03 0000 0001 00"), says("malformed"));
     assert_eq!(bench.flow, Flow::Reset);
+}
+
+#[test]
+fn bits_behind_the_last_coil_do_not_reach_the_device() {
+    let coils = allow(
+        "coils",
+        &[(1, 1)],
+        &[15],
+        Places::Of(vec![port502_inspect::policy::Range { table: Table::Coils, first: 0, last: 15 }]),
+    );
+    for (asked, goes_on) in [
+        ("0F 0000 0001 01 FF", "0F 0000 0001 01 01"),
+        ("0F 0000 0007 01 FF", "0F 0000 0007 01 7F"),
+        ("0F 0000 0008 01 FF", "0F 0000 0008 01 FF"),
+        ("0F 0000 0009 02 FFFE", "0F 0000 0009 02 FF00"),
+        ("0F 0003 000D 02 A5FF", "0F 0003 000D 02 A51F"),
+        ("0F 0000 0010 02 FFFF", "0F 0000 0010 02 FFFF"),
+    ] {
+        let mut bench = Bench::new(vec![coils.clone()]);
+        assert_eq!(bench.asks(asked), Ok(()));
+        assert_eq!(bench.arrived[0].2, hex(goes_on), "{asked}");
+        bench.answers(&[]);
+        assert_eq!((bench.back.len(), bench.told.len()), (1, 0));
+    }
 }
 
 #[test]
@@ -738,6 +1001,51 @@ fn broadcasts_that_nobody_answers_block_nobody() {
     bench.millis += 60_000;
     let now = bench.now().at;
     let _ = bench.inline.handle_timeout(&mut bench.state, now, &mut |event| panic!("{event:?}"));
+}
+
+#[test]
+fn a_broadcast_that_was_sent_is_over() {
+    let mut bench = Bench::new(stepped());
+    bench.reads(READ, &[20]);
+    bench.reconnect("10.0.0.9");
+    assert_eq!(bench.asks_unit(0, &set(25)), Ok(()));
+    assert_eq!(bench.asks_unit(3, &set(25)), Ok(()));
+    assert_eq!(bench.asks_unit(0, &set(26)), Ok(()));
+    let now = bench.now().at;
+    for (sent, open) in [(0, 3), (1, 2), (5, 1)] {
+        bench.inline.broadcasts_sent(&mut bench.state, now, sent);
+        assert_eq!(bench.inline.inspection().open_requests(), open);
+    }
+    assert!(bench.told.is_empty());
+    // What it did can be read at once.
+    bench.arrived.clear();
+    bench.reads(READ, &[26]);
+    bench.reconnect("10.0.0.1");
+    assert_eq!(bench.asks(&set(31)), Ok(()));
+}
+
+#[test]
+fn over_tcp_unit_0_is_a_device() {
+    let mut bench = Bench::new(vec![reads()]);
+    bench.inline.set_broadcast(false);
+    for id in 0..17 {
+        bench.client_sends(&adu(id, 0, &hex("03 0000 0001")));
+    }
+    // The 17th has no room, and each of the others has its answer.
+    assert_eq!((bench.arrived.len(), bench.told.as_slice()), (16, &["refused too-many-open".to_owned()][..]));
+    for _ in 0..15 {
+        bench.answers(&[7]);
+    }
+    assert_eq!(bench.back.len(), 16);
+    let now = bench.now().at;
+    bench.inline.broadcasts_sent(&mut bench.state, now, 1);
+    assert_eq!(bench.inline.inspection().open_requests(), 1);
+    // That one is not answered is told.
+    let mut told = Vec::new();
+    let at = bench.inline.poll_timeout().unwrap();
+    let mut sink = |event: Event<'_>| told.push(event.objection.reason.word());
+    assert_eq!(bench.inline.handle_timeout(&mut bench.state, at, &mut sink), Flow::Open);
+    assert_eq!(told, ["unanswered"]);
 }
 
 #[test]

@@ -457,7 +457,7 @@ pub const AFTER: Section = Section {
             "is = true",
             "What it has to be, as it stands in the registers.",
         ),
-        optional("within", "duration", "How long ago it may have become so at most."),
+        optional("within", "duration", "How long ago it may have become so at most, as seen by the guard."),
     ],
 };
 
@@ -533,7 +533,11 @@ pub const RULE: Section = Section {
         ),
         optional("times", "time windows", "When: `[\"mon-fri 06:00-18:00\"]`, in the site's time zone."),
         optional("requests", "rate", "How often one client may: `\"10/min\"`."),
-        optional("mode", "word", "Instead of the conduit's."),
+        optional(
+            "mode",
+            "word",
+            "Instead of the conduit's. What a `deny` in `alert` tells of passes only when `allow` says so.",
+        ),
         optional("refuse", "word", "Instead of the conduit's."),
     ],
 };
