@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use port502_net::Target;
 use port502_net::gateway::{Gateway, Lane, LaneEvent, LaneOptions, Routes};
-use port502_net::server::{Authorized, Options, Reload, Server, Stop};
+use port502_net::server::{Authorized, Options, Prepared, Reload, Server, Stop};
 use port502_session::duration;
 use port502_session::target::{Carrier, Framing};
 use tokio::runtime::{Builder, Handle};
@@ -247,12 +247,12 @@ impl Running {
             };
             lanes.push(Leads { link: link.clone(), lane });
         }
-        for place in self.places.iter().filter(|place| plan.listen.places.contains(&place.asked)) {
-            if let Some(reload) = &place.reload {
-                reload.reload().map_err(|error| Failure::other(error.to_string()))?;
-            }
-        }
+        let staying = self.places.iter().filter(|place| plan.listen.places.contains(&place.asked));
+        let certificates = staying.filter_map(|place| place.reload.as_ref()).map(Reload::prepare);
+        let certificates = certificates.collect::<Result<Vec<_>, _>>();
+        let certificates = certificates.map_err(|error| Failure::other(error.to_string()))?;
         // From here on nothing fails.
+        certificates.into_iter().for_each(Prepared::install);
         match (rights, &self.authorized) {
             (Some(rights), Some(authorized)) => authorized.replace(rights),
             (rights, _) => {

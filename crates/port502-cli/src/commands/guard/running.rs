@@ -126,12 +126,12 @@ impl Running {
                 servers.push((conduit.name.clone(), target.clone(), self.bind(target)?));
             }
         }
-        for place in self.standing.iter().flat_map(|standing| &standing.places) {
-            if let Some(reload) = &place.reload {
-                reload.reload().map_err(|error| Failure::other(error.to_string()))?;
-            }
-        }
+        let places = self.standing.iter().flat_map(|standing| &standing.places);
+        let certificates = places.filter_map(|place| place.reload.as_ref()).map(server::Reload::prepare);
+        let certificates = certificates.collect::<Result<Vec<_>, _>>();
+        let certificates = certificates.map_err(|error| Failure::other(error.to_string()))?;
         // From here on nothing fails.
+        certificates.into_iter().for_each(server::Prepared::install);
         self.site = Some(Arc::clone(&plan.site));
         *self.zone.lock().unwrap_or_else(PoisonError::into_inner) = plan.zone.clone();
         self.clock.set_week(Plan::week(&plan.zone));
