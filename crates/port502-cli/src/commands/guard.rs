@@ -103,7 +103,8 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
 }
 
 async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failure> {
-    let log = Arc::new(if args.json { Log::aside(args.quiet) } else { Log::start(args.quiet) });
+    let log = if args.json { Log::aside(args.quiet) } else { Log::start(args.quiet) };
+    let log = Arc::new(log.dated());
     let recorder = outputs::start(args, &log)?;
     let learning = args.learn.map(|time| learn::Learning::begin(&args.learn_to, time)).transpose()?;
     let mut running = Running::new(running::Setup {
@@ -141,16 +142,20 @@ async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failur
             })
             .await;
         match asked {
-            None => break,
+            None => {
+                // Whoever asks a second time is not kept waiting.
+                running.timekeeper().spawn(signal::end_at_once_when_asked());
+                break;
+            }
             Some(Asked::Ended(failure)) => {
                 running.stop().await;
-                return Err(failure);
+                return log.end(&[], Err(failure));
             }
             Some(Asked::Learned) => {
                 let Some(learning) = learning.take() else { continue };
                 match learning.propose(&running) {
                     Ok(told) => log.line(format_args!("{told}; everything passes as before")),
-                    Err(failure) => super::eprintln_quietly(&format!("port502: {}", failure.message)),
+                    Err(failure) => log.failure(&failure),
                 }
             }
             Some(Asked::Reload) => again(args, &mut running, &log).await,
@@ -158,19 +163,16 @@ async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failur
     }
     running.stop().await;
     let proposed = learning.map(|learning| learning.propose(&running)).transpose();
-    let left = recorder.finish();
-    log.finish();
+    let unkept = recorder.finish();
+    let mut last = Vec::new();
     if !args.quiet {
-        super::eprintln_quietly(&running.summary());
+        last.extend(running.summary());
     }
-    if let Some(told) = proposed? {
-        super::eprintln_quietly(&told);
-    }
-    if left != 0 {
-        let left = crate::output::counted(u64::try_from(left).unwrap_or(u64::MAX), "record");
-        return Err(Failure::other(format!("{left} could not be kept: see above which output failed")));
-    }
-    Ok(())
+    let ended = proposed.and_then(|told| {
+        last.extend(told);
+        outputs::lost(&unkept, log.unread()).map_or(Ok(()), Err)
+    });
+    log.end(&last, ended)
 }
 
 /// Reads the site again. What is wrong with it is told, and everything stays as it was.
@@ -185,9 +187,7 @@ async fn again(args: &Args, running: &mut Running, log: &Log) {
             log.line(format_args!("the site was read again"));
         }
         Err(failure) => {
-            for line in std::iter::once(&failure.message).chain(&failure.more) {
-                super::eprintln_quietly(&format!("port502: {line}"));
-            }
+            log.failure(&failure);
             log.line(format_args!("that is wrong; everything stays as it was"));
         }
     }

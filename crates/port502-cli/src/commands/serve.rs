@@ -287,10 +287,8 @@ async fn serve(
             run_with_rights(&args, servers, all, rights, &log).await?;
         }
     }
-    log.finish();
-    if !args.quiet {
-        super::eprintln_quietly(&format!("served {}", counted(requests.load(Relaxed), "request")));
-    }
+    let served = (!args.quiet).then(|| format!("served {}", counted(requests.load(Relaxed), "request")));
+    log.end(served.as_slice(), Ok(()))?;
     tape.finish(&args);
     Ok(())
 }
@@ -333,7 +331,7 @@ fn reload_when_asked(
         }
         Err(failure) => {
             for line in std::iter::once(&failure.message).chain(&failure.more) {
-                super::eprintln_quietly(&format!("port502: not reloaded: {line}"));
+                told.error(format_args!("not reloaded: {line}"));
             }
         }
     }));

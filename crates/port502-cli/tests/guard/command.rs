@@ -225,3 +225,76 @@ fn it_gives_up_what_it_does_not_need() {
     while !confined() && std::time::Instant::now() < until {}
     assert!(confined(), "some thread of it may still start programs");
 }
+
+/// Does with the guard's port what is refused, as often as it says.
+fn refused(port: u16, count: u32) {
+    let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    for function in (0..count).map(|at| u8::try_from(65 + at % 8).unwrap()) {
+        client.write_all(&[0, 1, 0, 0, 0, 2, 3, function]).unwrap();
+        let mut answer = [0; 9];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(answer[7..], [function | 0x80, 1]);
+    }
+}
+
+/// Asks a program to end, and waits until it has; its exit code.
+fn ended(mut child: std::process::Child) -> Option<i32> {
+    let id = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(id, Signal::TERM).unwrap();
+    let until = std::time::Instant::now() + crate::support::PATIENCE;
+    loop {
+        match child.try_wait().unwrap() {
+            Some(status) => return status.code(),
+            None if std::time::Instant::now() > until => {
+                child.kill().unwrap();
+                panic!("it does not end");
+            }
+            None => std::thread::yield_now(),
+        }
+    }
+}
+
+#[test]
+fn it_ends_though_nobody_reads_what_it_says() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    folder.write("site.toml", &site(&target, &format!("tcp://127.0.0.1:{port}"), ""));
+    // One pipe for all that it says, which is full before it begins to end.
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
+    let mut command = folder.command("port502", &["guard", "site.toml"]);
+    command.stdout(writer.try_clone().unwrap()).stderr(writer);
+    let child = command.spawn().unwrap();
+    drop(command);
+    let mut first = [0; 12];
+    reader.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"listening on");
+    for _ in 0..50 {
+        refused(port, 8);
+    }
+    assert_eq!(ended(child), Some(1), "records are lost");
+}
+
+#[test]
+fn an_output_that_fails_is_told_though_nothing_is_to_be_shown() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    folder.write("site.toml", &site(&target, &format!("tcp://127.0.0.1:{port}"), ""));
+    let nobody = format!("tcp://127.0.0.1:{}", free_port());
+    let arguments = ["guard", "site.toml", "--quiet", "--evidence", "/dev/full", "--syslog", &nobody];
+    let mut guard = Running::start(folder.command("port502", &arguments));
+    guard.says("listening on");
+    // Before there is a record.
+    guard.says(&format!("port502: syslog {nobody} fails: Connection refused"));
+    for _ in 0..50 {
+        refused(port, 40);
+    }
+    guard.says("port502: the file /dev/full fails: No space left on device");
+    signal(&guard, Signal::TERM);
+    // Those that were only counted are among them.
+    guard.says("the file /dev/full: 2000 records could not be kept: No space left on device");
+    guard.says(&format!("syslog {nobody}: 2000 records could not be kept: Connection refused"));
+    assert_eq!(guard.child.wait().unwrap().code(), Some(1));
+}

@@ -358,7 +358,7 @@ impl Running {
         &self.setup
     }
 
-    pub(crate) fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (name, status) in self.watch()() {
             let mut line = format!("{name}: {}", counted(status.requests, "request"));
@@ -370,7 +370,7 @@ impl Running {
             }
             lines.push(line);
         }
-        lines.join("\n")
+        lines
     }
 }
 
