@@ -287,14 +287,91 @@ fn an_output_that_fails_is_told_though_nothing_is_to_be_shown() {
     let mut guard = Running::start(folder.command("port502", &arguments));
     guard.says("listening on");
     // Before there is a record.
-    guard.says(&format!("port502: syslog {nobody} fails: Connection refused"));
+    guard.says(&format!("syslog {nobody} fails: Connection refused"));
     for _ in 0..50 {
         refused(port, 40);
     }
-    guard.says("port502: the file /dev/full fails: No space left on device");
+    guard.says("the file /dev/full fails: No space left on device");
     signal(&guard, Signal::TERM);
     // Those that were only counted are among them.
     guard.says("the file /dev/full: 2000 records could not be kept: No space left on device");
     guard.says(&format!("syslog {nobody}: 2000 records could not be kept: Connection refused"));
     assert_eq!(guard.child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn a_site_that_cannot_be_read_to_its_end_holds_up_nobody() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    let text = site(&target, &format!("tcp://127.0.0.1:{port}"), "");
+    folder.write("site.toml", &text);
+    let guard = Running::start(folder.command("port502", &["guard", "site.toml"]));
+    guard.says("listening on");
+    // In the place of a disk that hangs.
+    let path = folder.0.join("site.toml");
+    std::fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    signal(&guard, Signal::HUP);
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+    let begun = || loop {
+        // There is a reader from when the guard has it open.
+        if let Ok(writer) = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()) {
+            break std::fs::File::from(writer);
+        }
+    };
+    let mut writer = begun();
+    let at = format!("127.0.0.1:{port} --unit 3");
+    assert_eq!(folder.run(&format!("port502 write {at} h:200=42")).code, 0);
+    signal(&guard, Signal::HUP);
+    guard.says("the site is still being read; it is read once more after that");
+    writer.write_all(text.as_bytes()).unwrap();
+    drop(writer);
+    guard.says("the site was read again");
+    // And once more, and to no end: asked to end, it ends.
+    let _writer = begun();
+    assert_eq!(folder.run(&format!("port502 write {at} h:200=43")).code, 0);
+    let mut guard = guard;
+    signal(&guard, Signal::TERM);
+    guard.says("pump: ");
+    assert_eq!(guard.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_proposal_behind() {
+    let folder = Folder::new();
+    let names = || {
+        let files = std::fs::read_dir(&folder.0).unwrap();
+        let mut names: Vec<String> =
+            files.map(|file| file.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("tcp://{}", taken.local_addr().unwrap());
+    folder.write("site.toml", &site("tcp://127.0.0.1:1", &listen, ""));
+    for _ in 0..2 {
+        let busy = folder.run("port502 guard site.toml --learn 1h");
+        assert!(busy.code == 1 && busy.err.contains("another program listens there"), "{busy:?}");
+        assert_eq!(names(), ["site.toml"]);
+    }
+    drop(taken);
+    // One that was killed is in nobody's way either.
+    let arguments = ["guard", "site.toml", "--learn", "1h"];
+    let mut killed = Running::start(folder.command("port502", &arguments));
+    killed.says("learning until ");
+    killed.child.kill().unwrap();
+    killed.child.wait().unwrap();
+    assert_eq!(names(), ["learned.toml.part", "site.toml"]);
+    let mut guard = Running::start(folder.command("port502", &arguments));
+    guard.says("Z, to learned.toml");
+    // What somebody else has written meanwhile stays, and so does what was learned.
+    folder.write("learned.toml", "theirs");
+    signal(&guard, Signal::TERM);
+    guard.says(
+        "cannot write the proposal to learned.toml: File exists (os error 17); it is in learned.toml.part",
+    );
+    assert_eq!(guard.child.wait().unwrap().code(), Some(1));
+    assert_eq!(folder.read("learned.toml"), "theirs");
+    assert!(folder.read("learned.toml.part").contains("[guard.pump]"));
 }
