@@ -54,11 +54,13 @@ pub(crate) struct Failure {
     /// One more line for each thing more that is wrong, as in a file that is checked as a whole. A line that begins
     /// with blanks shows what the one before it is about.
     pub(crate) more: Vec<String>,
+    /// The user knows: only the exit code is left.
+    told: bool,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Failure { exit, message: message.into(), more: Vec::new() }
+        Failure { exit, message: message.into(), more: Vec::new(), told: false }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
@@ -73,22 +75,33 @@ impl Failure {
     pub(crate) fn list(exit: Exit, lines: impl IntoIterator<Item = String>) -> Self {
         let mut lines = lines.into_iter();
         let message = lines.next().unwrap_or_default();
-        Failure { exit, message, more: lines.collect() }
+        Failure { exit, message, more: lines.collect(), told: false }
+    }
+
+    /// Somebody has told the user already.
+    pub(crate) fn told(self) -> Self {
+        Failure { told: true, ..self }
+    }
+
+    /// What the user is told.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        let silent = matches!(self.exit, Exit::Done | Exit::Findings);
+        std::iter::once(&self.message).chain(&self.more).filter(move |_| !silent).map(|line| {
+            // What a peer sent may be part of the line: it must not break it, nor steer the terminal.
+            let clean = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+            let line: String = line.chars().map(clean).collect();
+            let name = if line.starts_with("  ") { "" } else { "port502: " };
+            format!("{name}{line}")
+        })
     }
 
     /// Tells the user, and gives the process its exit code.
     pub(crate) fn report(&self) -> ExitCode {
         use io::Write as _;
-        if !matches!(self.exit, Exit::Done | Exit::Findings) {
-            for line in std::iter::once(&self.message).chain(&self.more) {
-                // What a peer sent may be part of the line: it must not break it, nor steer the terminal.
-                let line: String = line
-                    .chars()
-                    .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
-                    .collect();
+        if !self.told {
+            for line in self.lines() {
                 // Without stderr there is still the exit code.
-                let name = if line.starts_with("  ") { "" } else { "port502: " };
-                let _ = writeln!(io::stderr(), "{name}{line}");
+                let _ = writeln!(io::stderr(), "{line}");
             }
         }
         self.exit.into()

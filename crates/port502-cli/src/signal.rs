@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::failure::Exit;
+
 /// Work that ends where the program is asked to end.
 pub(crate) struct Interrupt(Pin<Box<dyn Future<Output = ()>>>);
 
@@ -38,6 +40,12 @@ pub(crate) async fn stop_asked() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending().await
     }
+}
+
+/// Ends the program when it is asked to end: for those who have been asked already, and take their time.
+pub(crate) async fn end_at_once_when_asked() {
+    stop_asked().await;
+    std::process::exit(Exit::Other.code().into());
 }
 
 /// Does `work` whenever the program is asked to load its files anew (SIGHUP), for as long as it runs.

@@ -180,7 +180,7 @@ enum Socket {
 }
 
 impl Server {
-    /// It is reached when there is something to say. `format` is [`Format::Syslog`] or [`Format::Cef`].
+    /// It is reached when the guard begins, and again whenever there is something to say. `format` is [`Format::Syslog`] or [`Format::Cef`].
     #[must_use]
     pub fn new(address: SyslogAddress, format: Format) -> Self {
         Server { address, format, socket: None }
@@ -256,6 +256,12 @@ impl Sink for Server {
 
     fn format(&self) -> Format {
         self.format
+    }
+
+    /// A datagram asks for no answer: of a server on UDP only its name and the way to it are looked at.
+    fn begin(&mut self) -> Result<(), String> {
+        self.socket = Some(self.connect().map_err(|error| error.to_string())?);
+        Ok(())
     }
 
     fn keep(&mut self, lines: &[Line]) -> Result<(), String> {

@@ -50,6 +50,8 @@ pub struct Line {
     pub conduit: Arc<str>,
     /// Without a line feed.
     pub text: String,
+    /// Records that it tells of: one, or as many as were counted.
+    pub count: u64,
 }
 
 /// Where records go.
@@ -59,6 +61,14 @@ pub trait Sink: Send + 'static {
 
     /// How it wants them.
     fn format(&self) -> Format;
+
+    /// Looks whether it can be had, before there is anything to keep; may block.
+    ///
+    /// # Errors
+    /// Why it cannot, for people. It is told, and what comes is given to the sink all the same.
+    fn begin(&mut self) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Keeps all of these or none; may block.
     ///
@@ -104,8 +114,10 @@ struct Queue {
     /// How many there ever were.
     missed_total: u64,
     failing: bool,
-    /// Lines that the sink has been given and has not kept yet.
-    in_hand: usize,
+    /// Why it failed last.
+    error: Option<String>,
+    /// Records that the sink has been given and has not kept yet.
+    in_hand: u64,
     /// Nothing more comes.
     ended: bool,
     /// The thread has done what it could.
@@ -138,6 +150,17 @@ pub struct SinkStatus {
     pub counted: u64,
     /// It does not work at the moment.
     pub failing: bool,
+}
+
+/// What a sink has not kept when the guard ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unkept {
+    /// Which.
+    pub name: String,
+    /// Records: those in lines, and those that had no room and were only counted.
+    pub count: u64,
+    /// What it failed with last; `None` for one that does not come back with an answer.
+    pub error: Option<String>,
 }
 
 /// Writes records and gives them to all sinks. It ends with them when it is dropped or [finished](Self::finish).
@@ -220,12 +243,12 @@ impl Recorder {
                     text
                 }
             };
+            // A record that tells of many is worth as many.
+            let count = if let Record::Repeats(repeats) = record { repeats.count } else { 1 };
             let mut queue = sink.queue();
             if queue.lines.len() < QUEUED_MAX {
-                queue.lines.push_back(Line { time, conduit: Arc::clone(&conduit), text });
+                queue.lines.push_back(Line { time, conduit: Arc::clone(&conduit), text, count });
             } else {
-                // A record that tells of many is worth as many.
-                let count = if let Record::Repeats(repeats) = record { repeats.count } else { 1 };
                 queue.missed_total += count;
                 let fresh = Missed { count: 0, first: time, last: time };
                 let missed = queue.missed.entry((Arc::clone(&conduit), reason)).or_insert(fresh);
@@ -252,21 +275,27 @@ impl Recorder {
         self.sinks.iter().map(status).collect()
     }
 
-    /// Waits until all sinks have what there is, but no longer than [`FINISH_WITHIN`]. How many lines are left.
-    pub fn finish(&self) -> usize {
+    /// Waits until all sinks have what there is, but no longer than [`FINISH_WITHIN`]. What is left, of those that have
+    /// not taken all.
+    pub fn finish(&self) -> Vec<Unkept> {
         for sink in &self.sinks {
             sink.queue().ended = true;
             sink.more.notify_one();
         }
         let until = Instant::now() + FINISH_WITHIN;
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut left = 0;
+        let mut left = Vec::new();
         for (thread, sink) in threads.into_iter().zip(&self.sinks) {
             let time = until.saturating_duration_since(Instant::now());
             let waited = sink.more.wait_timeout_while(sink.queue(), time, |queue| !queue.done);
-            let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
-            left += queue.lines.len() + queue.in_hand;
-            let done = queue.done;
+            let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            let counted: u64 = queue.missed.values().map(|missed| missed.count).sum();
+            let lines: u64 = queue.lines.iter().map(|line| line.count).sum();
+            let (count, done) = (queue.in_hand + lines + counted, queue.done);
+            if count != 0 {
+                let error = queue.error.take().filter(|_| done);
+                left.push(Unkept { name: sink.name.clone(), count, error });
+            }
             drop(queue);
             // One that hangs is left behind.
             if done && thread.join().is_err() {
@@ -327,6 +356,9 @@ struct Worker {
 impl Worker {
     fn run(mut self) {
         let (mut batch, mut pause, mut counted) = (Vec::new(), RETRY, 0);
+        if let Err(error) = self.sink.begin() {
+            self.failed(&error);
+        }
         while let Some(more) = self.next(&mut batch) {
             counted += more;
             let Err(error) = self.sink.keep(&batch) else {
@@ -341,10 +373,11 @@ impl Worker {
             let ended = waited.unwrap_or_else(PoisonError::into_inner).0.ended;
             pause = (pause * 2).min(RETRY_MAX);
             // At the end once more, and what is left then is the caller's to tell.
-            if ended && self.sink.keep(&batch).is_err() {
-                break;
-            }
             if ended {
+                if let Err(error) = self.sink.keep(&batch) {
+                    self.shared.queue().error = Some(error);
+                    break;
+                }
                 self.kept(counted);
                 batch.clear();
             }
@@ -369,7 +402,7 @@ impl Worker {
                 }
             }
             if !batch.is_empty() {
-                queue.in_hand = batch.len();
+                queue.in_hand = batch.iter().map(|line| line.count).sum();
                 return Some(counted);
             }
             if queue.ended {
@@ -395,7 +428,7 @@ impl Worker {
             last,
         };
         let text = write(&Record::Repeats(repeats), self.shared.format, &self.origin)?;
-        Some(Line { time, conduit, text })
+        Some(Line { time, conduit, text, count })
     }
 
     fn kept(&self, counted: u64) {
@@ -406,7 +439,11 @@ impl Worker {
     }
 
     fn failed(&self, error: &str) {
-        let was_failing = std::mem::replace(&mut self.shared.queue().failing, true);
+        let was_failing = {
+            let mut queue = self.shared.queue();
+            queue.error = Some(error.to_owned());
+            std::mem::replace(&mut queue.failing, true)
+        };
         if !was_failing && let Some(observer) = &self.observer {
             observer(&SinkEvent::Failed { name: &self.shared.name, error });
         }

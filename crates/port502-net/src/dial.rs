@@ -42,6 +42,12 @@ impl Dialler {
         &self.target
     }
 
+    /// How long an attempt may take.
+    #[must_use]
+    pub fn within(&self) -> Duration {
+        self.within
+    }
+
     /// One attempt.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use port502_net::Target;
 use port502_net::gateway::{Gateway, Lane, LaneEvent, LaneOptions, Routes};
-use port502_net::server::{Authorized, Options, Reload, Server, Stop};
+use port502_net::server::{Authorized, Options, Prepared, Reload, Server, Stop};
 use port502_session::duration;
 use port502_session::target::{Carrier, Framing};
 use tokio::runtime::{Builder, Handle};
@@ -138,7 +138,11 @@ async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failur
             })
             .await;
         match asked {
-            None => break None,
+            None => {
+                // Whoever asks a second time is not kept waiting.
+                running.timekeeper.spawn(signal::end_at_once_when_asked());
+                break None;
+            }
             // One that was asked to end has no error.
             Some(Err(Some(None))) => {}
             Some(Err(end)) => break end.flatten(),
@@ -146,11 +150,8 @@ async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failur
         }
     };
     running.stop(&mut ends).await;
-    log.finish();
-    if !args.quiet {
-        super::eprintln_quietly(&running.summary());
-    }
-    end.map_or(Ok(()), |error| Err(Failure::other(format!("the server ended: {error}"))))
+    let last = if args.quiet { Vec::new() } else { running.summary() };
+    log.end(&last, end.map_or(Ok(()), |error| Err(Failure::other(format!("the server ended: {error}")))))
 }
 
 /// Where it listens, and then where requests go.
@@ -247,12 +248,12 @@ impl Running {
             };
             lanes.push(Leads { link: link.clone(), lane });
         }
-        for place in self.places.iter().filter(|place| plan.listen.places.contains(&place.asked)) {
-            if let Some(reload) = &place.reload {
-                reload.reload().map_err(|error| Failure::other(error.to_string()))?;
-            }
-        }
+        let staying = self.places.iter().filter(|place| plan.listen.places.contains(&place.asked));
+        let certificates = staying.filter_map(|place| place.reload.as_ref()).map(Reload::prepare);
+        let certificates = certificates.collect::<Result<Vec<_>, _>>();
+        let certificates = certificates.map_err(|error| Failure::other(error.to_string()))?;
         // From here on nothing fails.
+        certificates.into_iter().for_each(Prepared::install);
         match (rights, &self.authorized) {
             (Some(rights), Some(authorized)) => authorized.replace(rights),
             (rights, _) => {
@@ -402,9 +403,7 @@ impl Running {
                 self.log.line(format_args!("{what}"));
             }
             Err(failure) => {
-                for line in std::iter::once(&failure.message).chain(&failure.more) {
-                    super::eprintln_quietly(&format!("port502: {line}"));
-                }
+                self.log.failure(&failure);
                 self.log.line(format_args!("that is wrong; everything stays as it was"));
             }
         }
@@ -420,12 +419,12 @@ impl Running {
         while ends.recv().await.is_some() {}
     }
 
-    fn summary(&self) -> String {
-        let mut text = format!("passed on {}", counted(self.requests.load(Relaxed), "request"));
+    fn summary(&self) -> Vec<String> {
+        let mut lines = vec![format!("passed on {}", counted(self.requests.load(Relaxed), "request"))];
         for Leads { link, lane } in &self.lanes {
             let status = lane.status();
             let sent = counted(status.sent, "request");
-            text.push_str(&format!("\n{}: {sent} sent, {} answered", link.name, status.answered));
+            let mut text = format!("{}: {sent} sent, {} answered", link.name, status.answered);
             for (count, what) in [
                 (status.coalesced, "shared an answer"),
                 (status.cached, "from the cache"),
@@ -437,8 +436,9 @@ impl Running {
                     text.push_str(&format!(", {count} {what}"));
                 }
             }
+            lines.push(text);
         }
-        text
+        lines
     }
 }
 

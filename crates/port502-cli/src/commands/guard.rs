@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use port502_guard::output::SyslogAddress;
 use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
 
 use crate::failure::Failure;
 use crate::log::Log;
 use crate::signal;
 use plan::Plan;
-use running::Running;
+use running::{Outlook, Prepared, Running};
 
 /// Inspect what goes to devices, and let through exactly what the site needs
 ///
@@ -75,7 +76,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let plan = plan(args)?;
+    let source = Source {
+        site: args.site.clone(),
+        only: args.only.clone(),
+        alert: args.alert || args.learn.is_some(),
+    };
+    let plan = source.plan()?;
     let cannot = |error: std::io::Error| Failure::other(format!("cannot start: {error}"));
     // A runtime with timers looks at the clock for each request. Timeouts are kept by another, in a thread that
     // sleeps; it also works on lines, which need timers, and on metrics, which must not hold anybody up.
@@ -83,29 +89,67 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let timekeeper = keeper.handle().clone();
     std::thread::spawn(move || keeper.block_on(std::future::pending::<()>()));
     let runtime = Builder::new_current_thread().enable_io().build();
-    runtime.map_err(cannot)?.block_on(serve(args, plan, timekeeper))
+    runtime.map_err(cannot)?.block_on(serve(args, source, plan, timekeeper))
 }
 
 /// What a guard that works is waiting for.
 enum Asked {
     /// To read its files again.
     Reload,
+    /// They have been read.
+    Read(Result<Prepared, Failure>),
     /// The end of the time to learn.
     Learned,
+    /// What was learned has been written.
+    Written(Result<String, Failure>),
     /// A place to listen is lost.
     Ended(Failure),
 }
 
-fn plan(args: &Args) -> Result<Plan, Failure> {
-    let site = crate::site_file::read(&args.site)?;
-    Plan::of(site, &args.only, args.alert || args.learn.is_some())
-        .map_err(|message| Failure::usage(format!("{}: {message}", args.site.display())))
+/// Where a plan comes from.
+#[derive(Clone)]
+struct Source {
+    site: PathBuf,
+    only: Vec<String>,
+    alert: bool,
 }
 
-async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failure> {
-    let log = Arc::new(if args.json { Log::aside(args.quiet) } else { Log::start(args.quiet) });
+impl Source {
+    fn plan(&self) -> Result<Plan, Failure> {
+        let site = crate::site_file::read(&self.site)?;
+        Plan::of(site, &self.only, self.alert)
+            .map_err(|message| Failure::usage(format!("{}: {message}", self.site.display())))
+    }
+
+    /// Reads everything again. A big site takes seconds, and a disk that hangs for ever: who moves traffic must not wait.
+    fn read_again(&self, outlook: Outlook) -> Work<Prepared> {
+        let source = self.clone();
+        work(move || outlook.prepare(source.plan()?))
+    }
+}
+
+/// Something that another thread works on.
+type Work<T> = oneshot::Receiver<Result<T, Failure>>;
+
+fn work<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Work<T> {
+    let (done, result) = oneshot::channel();
+    // Nobody waits for it any more when the guard ends.
+    std::thread::spawn(move || _ = done.send(work()));
+    result
+}
+
+/// What comes of it; for ever nothing where there is no work.
+async fn done<T>(work: &mut Option<Work<T>>) -> Result<T, Failure> {
+    let Some(receiver) = work else { return std::future::pending().await };
+    let result = receiver.await;
+    *work = None;
+    result.unwrap_or_else(|_| Err(Failure::other("a thread of the guard has ended before its work was done")))
+}
+
+async fn serve(args: &Args, source: Source, plan: Plan, timekeeper: Handle) -> Result<(), Failure> {
+    let log = if args.json { Log::aside(args.quiet) } else { Log::start(args.quiet) };
+    let log = Arc::new(log.dated());
     let recorder = outputs::start(args, &log)?;
-    let learning = args.learn.map(|time| learn::Learning::begin(&args.learn_to, time)).transpose()?;
     let mut running = Running::new(running::Setup {
         log: Arc::clone(&log),
         recorder: Arc::clone(&recorder),
@@ -113,8 +157,13 @@ async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failur
         connections: args.connections,
         idle: args.idle,
     });
-    let told = running.apply(&plan).await?;
+    let told = running.apply(running.outlook().prepare(plan)?)?;
+    // Not before it works: a start that fails leaves nothing behind.
+    let mut learning = args.learn.map(|time| learn::Learning::begin(&args.learn_to, time)).transpose()?;
     outputs::introduce(args, &told, &running)?;
+    if let (Some(learning), false) = (&learning, args.quiet) {
+        outputs::line(args, &learning.line())?;
+    }
     let _metrics = match args.metrics {
         Some(address) => {
             let metrics = metrics::start(address, &running)?;
@@ -126,68 +175,80 @@ async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failur
     if let Err(error) = confine::no_programs() {
         log.line(format_args!("the system does not let the guard give up what it does not need: {error}"));
     }
-    let mut learning = learning.inspect(|_| running.learn());
+    if learning.is_some() {
+        running.learn();
+    }
     let mut reload = signal::Reload::new();
     let mut stop = signal::Interrupt::new();
+    let (mut reading, mut writing, mut once_more) = (None, None, false);
     loop {
         let learned = learn::over(learning.as_ref(), running.timekeeper());
         let asked = stop
             .or(async {
                 tokio::select! {
                     () = reload.asked() => Asked::Reload,
+                    read = done(&mut reading) => Asked::Read(read),
                     () = learned => Asked::Learned,
+                    written = done(&mut writing) => Asked::Written(written),
                     ended = running.ended() => Asked::Ended(ended),
                 }
             })
             .await;
         match asked {
-            None => break,
+            None => {
+                // Whoever asks a second time is not kept waiting.
+                running.timekeeper().spawn(signal::end_at_once_when_asked());
+                break;
+            }
             Some(Asked::Ended(failure)) => {
                 running.stop().await;
-                return Err(failure);
+                return log.end(&[], Err(failure));
             }
             Some(Asked::Learned) => {
-                let Some(learning) = learning.take() else { continue };
-                match learning.propose(&running) {
-                    Ok(told) => log.line(format_args!("{told}; everything passes as before")),
-                    Err(failure) => super::eprintln_quietly(&format!("port502: {}", failure.message)),
+                writing = learning.take().map(|learning| work(learning.propose(&running)));
+            }
+            Some(Asked::Written(Ok(told))) => log.line(format_args!("{told}; everything passes as before")),
+            Some(Asked::Written(Err(failure))) => log.failure(&failure),
+            Some(Asked::Reload) if reading.is_some() => {
+                once_more = true;
+                log.line(format_args!("the site is still being read; it is read once more after that"));
+            }
+            Some(Asked::Reload) => reading = Some(source.read_again(running.outlook())),
+            Some(Asked::Read(prepared)) => {
+                again(prepared, &mut running, &log);
+                if std::mem::take(&mut once_more) {
+                    reading = Some(source.read_again(running.outlook()));
                 }
             }
-            Some(Asked::Reload) => again(args, &mut running, &log).await,
         }
     }
     running.stop().await;
-    let proposed = learning.map(|learning| learning.propose(&running)).transpose();
-    let left = recorder.finish();
-    log.finish();
+    let mut writing = learning.map(|learning| work(learning.propose(&running))).or(writing);
+    let proposed = match &writing {
+        Some(_) => done(&mut writing).await.map(Some),
+        None => Ok(None),
+    };
+    let unkept = recorder.finish();
+    let mut last = Vec::new();
     if !args.quiet {
-        super::eprintln_quietly(&running.summary());
+        last.extend(running.summary());
     }
-    if let Some(told) = proposed? {
-        super::eprintln_quietly(&told);
-    }
-    if left != 0 {
-        let left = crate::output::counted(u64::try_from(left).unwrap_or(u64::MAX), "record");
-        return Err(Failure::other(format!("{left} could not be kept: see above which output failed")));
-    }
-    Ok(())
+    let ended = proposed.and_then(|told| {
+        last.extend(told);
+        outputs::lost(&unkept, log.unread()).map_or(Ok(()), Err)
+    });
+    log.end(&last, ended)
 }
 
-/// Reads the site again. What is wrong with it is told, and everything stays as it was.
-async fn again(args: &Args, running: &mut Running, log: &Log) {
-    let applied = match plan(args) {
-        Ok(plan) => running.apply(&plan).await,
-        Err(failure) => Err(failure),
-    };
-    match applied {
+/// Takes the site that was read again. What is wrong with it is told, and everything stays as it was.
+fn again(prepared: Result<Prepared, Failure>, running: &mut Running, log: &Log) {
+    match prepared.and_then(|prepared| running.apply(prepared)) {
         Ok(told) => {
             told.iter().for_each(|line| log.line(format_args!("{line}")));
             log.line(format_args!("the site was read again"));
         }
         Err(failure) => {
-            for line in std::iter::once(&failure.message).chain(&failure.more) {
-                super::eprintln_quietly(&format!("port502: {line}"));
-            }
+            log.failure(&failure);
             log.line(format_args!("that is wrong; everything stays as it was"));
         }
     }

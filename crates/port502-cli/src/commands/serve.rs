@@ -14,8 +14,8 @@ use port502_net::Target;
 use port502_net::fault::{Faults, Faulty};
 use port502_net::memory::{Change, MemoryDevice, Values};
 use port502_net::server::{
-    Authorized, Context, Denied, Event, LineEvent, Observer, Options, Outcome, Reload, Reply, Server,
-    Service, Stop, Units, Unmapped,
+    Authorized, Context, Denied, Event, LineEvent, Observer, Options, Outcome, Prepared, Reload, Reply,
+    Server, Service, Stop, Units, Unmapped,
 };
 use port502_net::tls::hex;
 use port502_plant::record::RecordedServer;
@@ -287,10 +287,8 @@ async fn serve(
             run_with_rights(&args, servers, all, rights, &log).await?;
         }
     }
-    log.finish();
-    if !args.quiet {
-        super::eprintln_quietly(&format!("served {}", counted(requests.load(Relaxed), "request")));
-    }
+    let served = (!args.quiet).then(|| format!("served {}", counted(requests.load(Relaxed), "request")));
+    log.end(served.as_slice(), Ok(()))?;
     tape.finish(&args);
     Ok(())
 }
@@ -333,19 +331,18 @@ fn reload_when_asked(
         }
         Err(failure) => {
             for line in std::iter::once(&failure.message).chain(&failure.more) {
-                super::eprintln_quietly(&format!("port502: not reloaded: {line}"));
+                told.error(format_args!("not reloaded: {line}"));
             }
         }
     }));
 }
 
-/// Loads certificates anew, and reads rights. The rights are checked first, and taken last: what is wrong changes nothing
-/// of its own kind.
+/// Loads certificates anew, and reads rights. All of it is read before any of it holds: what is wrong changes nothing.
 fn reload(reloads: &[Reload], rights: &Path) -> Result<Rights, Failure> {
     let rights = read_rights(rights)?;
-    for reload in reloads {
-        reload.reload().map_err(|error| Failure::other(error.to_string()))?;
-    }
+    let prepared = reloads.iter().map(Reload::prepare).collect::<Result<Vec<_>, _>>();
+    let prepared = prepared.map_err(|error| Failure::other(error.to_string()))?;
+    prepared.into_iter().for_each(Prepared::install);
     Ok(rights)
 }
 

@@ -225,3 +225,153 @@ fn it_gives_up_what_it_does_not_need() {
     while !confined() && std::time::Instant::now() < until {}
     assert!(confined(), "some thread of it may still start programs");
 }
+
+/// Does with the guard's port what is refused, as often as it says.
+fn refused(port: u16, count: u32) {
+    let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    for function in (0..count).map(|at| u8::try_from(65 + at % 8).unwrap()) {
+        client.write_all(&[0, 1, 0, 0, 0, 2, 3, function]).unwrap();
+        let mut answer = [0; 9];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(answer[7..], [function | 0x80, 1]);
+    }
+}
+
+/// Asks a program to end, and waits until it has; its exit code.
+fn ended(mut child: std::process::Child) -> Option<i32> {
+    let id = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(id, Signal::TERM).unwrap();
+    let until = std::time::Instant::now() + crate::support::PATIENCE;
+    loop {
+        match child.try_wait().unwrap() {
+            Some(status) => return status.code(),
+            None if std::time::Instant::now() > until => {
+                child.kill().unwrap();
+                panic!("it does not end");
+            }
+            None => std::thread::yield_now(),
+        }
+    }
+}
+
+#[test]
+fn it_ends_though_nobody_reads_what_it_says() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    folder.write("site.toml", &site(&target, &format!("tcp://127.0.0.1:{port}"), ""));
+    // One pipe for all that it says, which is full before it begins to end.
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
+    let mut command = folder.command("port502", &["guard", "site.toml"]);
+    command.stdout(writer.try_clone().unwrap()).stderr(writer);
+    let child = command.spawn().unwrap();
+    drop(command);
+    let mut first = [0; 12];
+    reader.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"listening on");
+    for _ in 0..50 {
+        refused(port, 8);
+    }
+    assert_eq!(ended(child), Some(1), "records are lost");
+}
+
+#[test]
+fn an_output_that_fails_is_told_though_nothing_is_to_be_shown() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    folder.write("site.toml", &site(&target, &format!("tcp://127.0.0.1:{port}"), ""));
+    let nobody = format!("tcp://127.0.0.1:{}", free_port());
+    let arguments = ["guard", "site.toml", "--quiet", "--evidence", "/dev/full", "--syslog", &nobody];
+    let mut guard = Running::start(folder.command("port502", &arguments));
+    // Before there is a record, and perhaps before it listens.
+    guard.says(&format!("syslog {nobody} fails: Connection refused"));
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {}
+    for _ in 0..50 {
+        refused(port, 40);
+    }
+    guard.says("the file /dev/full fails: No space left on device");
+    signal(&guard, Signal::TERM);
+    // Those that were only counted are among them.
+    guard.says("the file /dev/full: 2000 records could not be kept: No space left on device");
+    guard.says(&format!("syslog {nobody}: 2000 records could not be kept: Connection refused"));
+    assert_eq!(guard.child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn a_site_that_cannot_be_read_to_its_end_holds_up_nobody() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    let text = site(&target, &format!("tcp://127.0.0.1:{port}"), "");
+    folder.write("site.toml", &text);
+    let guard = Running::start(folder.command("port502", &["guard", "site.toml"]));
+    guard.says("listening on");
+    // In the place of a disk that hangs.
+    let path = folder.0.join("site.toml");
+    std::fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    signal(&guard, Signal::HUP);
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+    let begun = || loop {
+        // There is a reader from when the guard has it open.
+        if let Ok(writer) = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()) {
+            break std::fs::File::from(writer);
+        }
+    };
+    let mut writer = begun();
+    let at = format!("127.0.0.1:{port} --unit 3");
+    assert_eq!(folder.run(&format!("port502 write {at} h:200=42")).code, 0);
+    signal(&guard, Signal::HUP);
+    guard.says("the site is still being read; it is read once more after that");
+    writer.write_all(text.as_bytes()).unwrap();
+    drop(writer);
+    guard.says("the site was read again");
+    // And once more, and to no end: asked to end, it ends.
+    let _writer = begun();
+    assert_eq!(folder.run(&format!("port502 write {at} h:200=43")).code, 0);
+    let mut guard = guard;
+    signal(&guard, Signal::TERM);
+    guard.says("pump: ");
+    assert_eq!(guard.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_proposal_behind() {
+    let folder = Folder::new();
+    let names = || {
+        let files = std::fs::read_dir(&folder.0).unwrap();
+        let mut names: Vec<String> =
+            files.map(|file| file.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("tcp://{}", taken.local_addr().unwrap());
+    folder.write("site.toml", &site("tcp://127.0.0.1:1", &listen, ""));
+    for _ in 0..2 {
+        let busy = folder.run("port502 guard site.toml --learn 1h");
+        assert!(busy.code == 1 && busy.err.contains("another program listens there"), "{busy:?}");
+        assert_eq!(names(), ["site.toml"]);
+    }
+    drop(taken);
+    // One that was killed is in nobody's way either.
+    let arguments = ["guard", "site.toml", "--learn", "1h"];
+    let mut killed = Running::start(folder.command("port502", &arguments));
+    killed.says("learning until ");
+    killed.child.kill().unwrap();
+    killed.child.wait().unwrap();
+    assert_eq!(names(), ["learned.toml.part", "site.toml"]);
+    let mut guard = Running::start(folder.command("port502", &arguments));
+    guard.says("Z, to learned.toml");
+    // What somebody else has written meanwhile stays, and so does what was learned.
+    folder.write("learned.toml", "theirs");
+    signal(&guard, Signal::TERM);
+    guard.says(
+        "cannot write the proposal to learned.toml: File exists (os error 17); it is in learned.toml.part",
+    );
+    assert_eq!(guard.child.wait().unwrap().code(), Some(1));
+    assert_eq!(folder.read("learned.toml"), "theirs");
+    assert!(folder.read("learned.toml.part").contains("[guard.pump]"));
+}

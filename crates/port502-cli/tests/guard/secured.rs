@@ -1,6 +1,8 @@
 //! TLS in front of devices that know none, and between two guards.
 
-use crate::site::{device, free_port, site};
+use rustix::process::Signal;
+
+use crate::site::{device, free_port, signal, site};
 use crate::support::{Folder, Running};
 
 fn certificates() -> Folder {
@@ -73,4 +75,44 @@ fn two_guards_back_to_back_are_an_encrypted_conduit() {
     east.says("CN=west");
     assert_eq!(folder.run(&format!("port502 write {at} h:200=501 --timeout 20s")).code, 5);
     west.says("the value is outside its limits");
+}
+
+#[test]
+fn one_certificate_that_is_wrong_leaves_all_of_them_as_they_were() {
+    let folder = certificates();
+    folder.must("port502 cert server --name second --ip 127.0.0.1");
+    // Clients would notice this one: it is for another address.
+    folder.must("port502 cert server --name elsewhere --ip 127.0.0.9");
+    let (_device, target) = device(&folder);
+    let (first, second) = (free_port(), free_port());
+    let listen = format!(
+        "tls://127.0.0.1:{first}?cert=pki/guard.pem\", \"tls://127.0.0.1:{second}?cert=pki/second.pem"
+    );
+    folder.write("site.toml", &without_roles(&site(&target, &listen, FILES)));
+    let guard = Running::start(folder.command("port502", &["guard", "site.toml"]));
+    guard.says(&format!("listening on tls://127.0.0.1:{second}"));
+    let ask = |port: u16| {
+        let at = format!("tls://127.0.0.1:{port}?cert=pki/panel.pem --unit 3 h:200 --timeout 20s");
+        folder.run(&format!("port502 read {at}")).code
+    };
+    assert_eq!((ask(first), ask(second)), (0, 0));
+    let replace = |name: &str| {
+        for end in ["pem", "key"] {
+            std::fs::copy(
+                folder.0.join(format!("pki/elsewhere.{end}")),
+                folder.0.join(format!("pki/{name}.{end}")),
+            )
+            .unwrap();
+        }
+    };
+    replace("guard");
+    folder.write("pki/second.pem", "nothing");
+    signal(&guard, Signal::HUP);
+    guard.says("that is wrong; everything stays as it was");
+    assert_eq!((ask(first), ask(second)), (0, 0), "and that is true of the first place, too");
+    // With both of them whole they are taken.
+    replace("second");
+    signal(&guard, Signal::HUP);
+    guard.says("the site was read again");
+    assert_ne!(ask(first), 0);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use port502_guard::output::{Lines, Server, SyslogAddress};
 use port502_guard::record::{
-    BATCH_MAX, Format, Line, Origin, QUEUED_MAX, Recorder, Sink, SinkEvent, SinkObserver,
+    BATCH_MAX, Format, Line, Origin, QUEUED_MAX, Recorder, Sink, SinkEvent, SinkObserver, Unkept,
 };
 use port502_inspect::evidence::{Record, Repeats, Time};
 
@@ -106,7 +106,7 @@ fn a_full_disk_holds_up_nobody_and_nothing_is_forgotten() {
     assert_eq!((lines, counted), (all + 1 - 500, 500));
     let works = told.recv_timeout(SOON).unwrap();
     assert!(works.contains("Works"), "{works}");
-    assert_eq!(recorder.finish(), 0);
+    assert_eq!(recorder.finish(), []);
     assert!(told.try_recv().is_err());
 }
 
@@ -122,7 +122,44 @@ fn what_an_output_does_not_take_at_the_end_is_counted() {
     for _ in 0..4 {
         tell.send(Err("gone".to_owned())).unwrap();
     }
-    assert_eq!(recorder.finish(), 10);
+    let unkept = Unkept { name: "the disk".to_owned(), count: 10, error: Some("gone".to_owned()) };
+    assert_eq!(recorder.finish(), [unkept]);
+}
+
+#[test]
+fn what_had_no_room_and_what_was_counted_is_lost_by_its_number() {
+    let (asks, asked) = channel();
+    let (tell, does) = channel();
+    let (recorder, _told) = start(vec![Box::new(Asks { asks, does })]);
+    // One record that tells of 1,000; then more than the queue has room for.
+    let Record::Repeats(many) = record(0) else { panic!() };
+    recorder.record(&Record::Repeats(Repeats { count: 1_000, ..many }));
+    asked.recv_timeout(SOON).unwrap();
+    let all = u64::try_from(QUEUED_MAX).unwrap() + 500;
+    for number in 1..=all {
+        recorder.record(&record(number));
+    }
+    for _ in 0..4 {
+        tell.send(Err("gone".to_owned())).unwrap();
+    }
+    let left = recorder.finish();
+    assert_eq!(left[0].count, 1_000 + all, "{left:?}");
+}
+
+#[test]
+fn an_output_that_cannot_be_had_is_told_before_the_first_record() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = || Server::new(format!("tcp://{nobody}").parse().unwrap(), Format::Syslog);
+    let (recorder, told) = start(vec![Box::new(server())]);
+    let failed = told.recv_timeout(SOON).unwrap();
+    assert!(failed.contains("Failed") && failed.contains("refused"), "{failed}");
+    // What comes when it is back is kept.
+    let listener = std::net::TcpListener::bind(nobody).unwrap();
+    recorder.record(&record(0));
+    listener.accept().unwrap();
+    let works = told.recv_timeout(SOON).unwrap();
+    assert!(works.contains("Works"), "{works}");
+    assert_eq!(recorder.finish(), []);
 }
 
 #[test]
@@ -131,7 +168,8 @@ fn lines_in_a_file_that_is_moved_away() {
     std::fs::create_dir_all(&folder).unwrap();
     let (path, moved) = (folder.join("evidence.jsonl"), folder.join("evidence.jsonl.1"));
     let mut lines = Lines::open(&path).unwrap();
-    let line = |text: &str| Line { time: Time::default(), conduit: "pump".into(), text: text.to_owned() };
+    let line =
+        |text: &str| Line { time: Time::default(), conduit: "pump".into(), text: text.to_owned(), count: 1 };
     lines.keep(&[line("1"), line("2")]).unwrap();
     std::fs::rename(&path, &moved).unwrap();
     lines.keep(&[line("3")]).unwrap();
@@ -145,7 +183,8 @@ fn lines_in_a_file_that_is_moved_away() {
 #[test]
 fn syslog_by_datagram_by_stream_and_by_a_socket_of_the_system() {
     use std::io::Read as _;
-    let line = |text: &str| Line { time: Time::default(), conduit: "pump".into(), text: text.to_owned() };
+    let line =
+        |text: &str| Line { time: Time::default(), conduit: "pump".into(), text: text.to_owned(), count: 1 };
     let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let address: SyslogAddress = format!("udp://{}", datagrams.local_addr().unwrap()).parse().unwrap();
     let mut sink = Server::new(address, Format::Syslog);

@@ -21,7 +21,7 @@ use tokio::time::Sleep;
 
 use super::caller::Caller;
 use super::front::{Arrival, Stream};
-use super::registry::{Closed, Place};
+use super::registry::{Closed, MakesRoom, Place};
 use super::service::{Late, Outcome, Service, Step};
 use super::{Event, Options};
 
@@ -57,7 +57,7 @@ pub(super) async fn run<S: Service, T: Stream>(
     let session = ServerSession::new(place.now(), options.limits);
     place.expect(session.poll_timeout());
     let caller = Caller::new(options.limits.transactions);
-    let mut report = Report::new(options, peer);
+    let mut report = Report::new(options, peer, &place);
     let mut connection = Connection {
         stream,
         service,
@@ -90,18 +90,23 @@ pub(super) struct Report {
     peer: SocketAddr,
     pub(super) requests: u64,
     pub(super) why: Closed,
+    makes_room: MakesRoom,
 }
 
 impl Report {
-    pub(super) fn new(options: Arc<Options>, peer: SocketAddr) -> Self {
-        Report { options, peer, requests: 0, why: Closed::ByServer }
+    pub(super) fn new(options: Arc<Options>, peer: SocketAddr, place: &Place) -> Self {
+        Report { options, peer, requests: 0, why: Closed::ByServer, makes_room: place.makes_room() }
     }
 }
 
 impl Drop for Report {
     fn drop(&mut self) {
         let (peer, requests) = (self.peer, self.requests);
-        let why = if std::thread::panicking() { Closed::Panicked } else { self.why };
+        let why = match self.why {
+            _ if std::thread::panicking() => Closed::Panicked,
+            Closed::ByServer if self.makes_room.is_so() => Closed::ToMakeRoom,
+            why => why,
+        };
         tracing::debug!(%peer, %why, requests, "connection ended");
         self.options.tell(&Event::Closed { peer, why, requests });
     }

@@ -127,7 +127,7 @@ impl<R: Relay> Front for Relaying<R> {
     ) -> impl Future<Output = ()> + Send + 'static {
         let relay = Arc::clone(&self.0);
         async move {
-            let mut report = Report::new(options, arrival.peer);
+            let mut report = Report::new(options, arrival.peer, &arrival.place);
             let Departure { why, requests } = relay.run(stream, arrival).await;
             (report.why, report.requests) = (why, requests);
         }

@@ -89,7 +89,7 @@ pub(super) async fn run_stream<S: Service, T: AsyncRead + AsyncWrite + Unpin>(
         Poll::Ready(())
     })
     .await;
-    let mut report = Report::new(Arc::clone(&options), peer);
+    let mut report = Report::new(Arc::clone(&options), peer, &place);
     let (cx, leave) = (Context::new(Some(peer), UnitId::BROADCAST), Leave::Place(place));
     let mut conversation = Conversation::new(stream, line, &*service, cx, &options, leave);
     let why = conversation.run(&mut report.requests).await;

@@ -41,7 +41,7 @@ pub use port502_session::server::{
     Context, Device, DeviceResult, Identity, LineEvent, Reply, RoleFault, answer,
 };
 pub use registry::{Closed, Place};
-pub use secured::Reload;
+pub use secured::{Prepared, Reload};
 pub use service::{Amiss, Late, Outcome, Service, Step, Units, Unmapped};
 
 use crate::serial::Port;

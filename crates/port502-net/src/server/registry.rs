@@ -34,8 +34,10 @@ pub enum Closed {
     },
     /// It was silent for too long.
     Expired(Expired),
-    /// It made room for another, or the server stopped.
+    /// The server stopped.
     ByServer,
+    /// It made room for another.
+    ToMakeRoom,
     /// A fault that was asked for.
     Fault,
     /// The code of the device panicked.
@@ -62,7 +64,8 @@ impl std::fmt::Display for Closed {
             Closed::Unreadable { length } => write!(f, "closed: MBAP length {length} is not within 2 to 254"),
             Closed::Expired(Expired::Idle) => f.write_str("closed: idle for too long"),
             Closed::Expired(Expired::HalfFrame) => f.write_str("closed: half a frame, and then nothing"),
-            Closed::ByServer => f.write_str("closed to make room, or because the server stops"),
+            Closed::ByServer => f.write_str("closed: the server stops"),
+            Closed::ToMakeRoom => f.write_str("closed to make room for another"),
             Closed::Fault => f.write_str("closed: a fault that was asked for"),
             Closed::Panicked => f.write_str("closed: the device's code panicked"),
             Closed::Revoked => f.write_str("closed: its certificate was revoked"),
@@ -97,6 +100,8 @@ struct Activity {
     /// It waits for its client: for the rest of a frame, or to take its answers.
     waiting: AtomicBool,
     leaving: AtomicBool,
+    /// It is for another that it leaves.
+    makes_room: AtomicBool,
     /// It has to end at once, for this reason.
     expelled: OnceLock<Closed>,
     /// When to look whether it has been silent for too long, in nanoseconds of the registry's time.
@@ -122,6 +127,16 @@ impl Activity {
         if let Some(waker) = &*waker {
             waker.wake_by_ref();
         }
+    }
+}
+
+/// Knows of a connection, even when it has ended, whether that was to make room.
+#[derive(Debug)]
+pub(super) struct MakesRoom(Arc<Activity>);
+
+impl MakesRoom {
+    pub(super) fn is_so(&self) -> bool {
+        self.0.makes_room.load(Relaxed)
     }
 }
 
@@ -329,6 +344,7 @@ impl Entries {
         };
         let oldest = |entry: &&Entry| entry.state.used.load(Relaxed);
         let Some(entry) = self.by_id.values().filter(may_go).min_by_key(oldest) else { return false };
+        entry.state.makes_room.store(true, Relaxed);
         entry.state.leave();
         if entry.state.waiting.load(Relaxed)
             && let Some(task) = &entry.task
@@ -380,6 +396,10 @@ impl Place {
     /// What ends this connection from outside.
     pub(super) fn expel_handle(&self) -> Expel {
         Expel(Arc::clone(&self.state))
+    }
+
+    pub(super) fn makes_room(&self) -> MakesRoom {
+        MakesRoom(Arc::clone(&self.state))
     }
 
     /// Why the connection has to end at once.

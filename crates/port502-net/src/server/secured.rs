@@ -14,7 +14,7 @@ use super::front::{Arrival, Front};
 use super::registry::{Closed, Expel, Registry};
 use super::{Event, Options, Refusal, TlsError};
 use crate::Target;
-use crate::tls::{Accepted, Acceptor, HandshakeFailure, HandshakeFault, linger};
+use crate::tls::{Accepted, Acceptor, HandshakeFailure, HandshakeFault, Loaded, linger};
 
 /// How often it is looked whether certificates have ended, of clients that are here and of our own.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);
@@ -39,12 +39,49 @@ impl Reload {
     /// # Errors
     /// A file that cannot be used. Then everything stays as it was.
     pub fn reload(&self) -> Result<(), TlsError> {
+        self.prepare().map(Prepared::install)
+    }
+
+    /// The first half of [`reload`](Self::reload): reads the files, which may take time, and changes nothing. Who has
+    /// several servers can refuse what is wrong at one of them as a whole.
+    ///
+    /// # Errors
+    /// A file that cannot be used.
+    pub fn prepare(&self) -> Result<Prepared, TlsError> {
         // A server that has ended has nothing to load.
-        let Some(secured) = self.0.upgrade() else { return Ok(()) };
-        secured.acceptor.reload()?;
+        let Some(secured) = self.0.upgrade() else { return Ok(Prepared(None)) };
+        let loaded = secured.acceptor.load_again()?;
+        Ok(Prepared(Some((secured, loaded))))
+    }
+
+    /// The same with the files that `target` names, in the place of those that the server began with.
+    ///
+    /// # Errors
+    /// A file that cannot be used.
+    pub fn prepare_as(&self, target: &Target) -> Result<Prepared, TlsError> {
+        let Some(secured) = self.0.upgrade() else { return Ok(Prepared(None)) };
+        let loaded = Loaded::of(target)?;
+        Ok(Prepared(Some((secured, loaded))))
+    }
+}
+
+/// Certificates that were read anew, and do not hold yet.
+#[must_use = "they hold only when they are installed"]
+pub struct Prepared(Option<(Arc<Secured>, Arc<Loaded>)>);
+
+impl Prepared {
+    /// The second half of [`Reload::reload`]: new clients meet them, and clients that they refuse are closed.
+    pub fn install(self) {
+        let Some((secured, loaded)) = self.0 else { return };
+        secured.acceptor.install(loaded);
         secured.look_at_clients();
         secured.tell_notices();
-        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").finish_non_exhaustive()
     }
 }
 

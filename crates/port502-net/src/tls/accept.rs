@@ -41,20 +41,19 @@ const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 
 /// What a server's certificates are now, and how they are loaded anew.
 pub(crate) struct Acceptor {
-    files: Files,
-    pin: Option<[u8; 32]>,
     current: RwLock<Arc<Loaded>>,
 }
 
 impl fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Acceptor").field("files", &self.files).finish_non_exhaustive()
+        f.debug_struct("Acceptor").field("files", &self.current().files).finish_non_exhaustive()
     }
 }
 
 /// The certificates as they were at one time. Sessions belong to it: none outlives a reload, so that nothing that
 /// was revoked since can be resumed.
-struct Loaded {
+pub(crate) struct Loaded {
+    files: Files,
     config: Arc<ServerConfig>,
     verifier: Arc<Verifier>,
     material: super::files::Material,
@@ -77,17 +76,18 @@ pub(crate) struct JudgedBy(Arc<Loaded>);
 
 impl Acceptor {
     pub(crate) fn new(target: &Target) -> Result<Acceptor, TlsError> {
-        let files = Files::of(target)?;
-        let pin = target.tls().and_then(|tls| tls.pin);
-        let current = RwLock::new(Arc::new(load(&files, pin)?));
-        Ok(Acceptor { files, pin, current })
+        Ok(Acceptor { current: RwLock::new(Loaded::of(target)?) })
     }
 
-    /// Reads the files again. When one of them is wrong, all stay as they were.
-    pub(crate) fn reload(&self) -> Result<(), TlsError> {
-        let loaded = Arc::new(load(&self.files, self.pin)?);
+    /// Reads the files again; nothing of them holds before it is [installed](Self::install).
+    pub(crate) fn load_again(&self) -> Result<Arc<Loaded>, TlsError> {
+        let current = self.current();
+        load(current.files.clone(), current.verifier.pin)
+    }
+
+    /// From now on these hold.
+    pub(crate) fn install(&self, loaded: Arc<Loaded>) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
-        Ok(())
     }
 
     fn current(&self) -> Arc<Loaded> {
@@ -186,7 +186,14 @@ pub(crate) async fn linger(mut stream: TcpStream) {
     let _ = tokio::io::copy(&mut (&mut stream).take(LINGER_MAX), &mut tokio::io::sink()).await;
 }
 
-fn load(files: &Files, pin: Option<[u8; 32]>) -> Result<Loaded, TlsError> {
+impl Loaded {
+    /// The certificates that a target names.
+    pub(crate) fn of(target: &Target) -> Result<Arc<Loaded>, TlsError> {
+        load(Files::of(target)?, target.tls().and_then(|tls| tls.pin))
+    }
+}
+
+fn load(files: Files, pin: Option<[u8; 32]>) -> Result<Arc<Loaded>, TlsError> {
     let material = files.load()?;
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&material.roots), provider())
         .with_crls(material.crls.iter().cloned())
@@ -204,7 +211,7 @@ fn load(files: &Files, pin: Option<[u8; 32]>) -> Result<Loaded, TlsError> {
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
     // One is enough: a client that connects once at a time needs no more.
     config.send_tls13_tickets = 1;
-    Ok(Loaded { config: Arc::new(config), verifier, material })
+    Ok(Arc::new(Loaded { files, config: Arc::new(config), verifier, material }))
 }
 
 thread_local! {

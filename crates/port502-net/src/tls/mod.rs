@@ -25,7 +25,7 @@ pub use certificate::{Certificate, NoCertificate, fingerprint, hex};
 pub use failure::{HandshakeFailure, HandshakeFault, SUBJECT_MAX};
 pub use files::{FILE_MAX, Notice, TlsError, What, notices};
 
-pub(crate) use accept::{Accepted, Acceptor, linger};
+pub(crate) use accept::{Accepted, Acceptor, Loaded, linger};
 pub(crate) use connect::{ConnectError, Connectors, connect};
 pub(crate) use stream::{ClientStream, ServerStream};
 

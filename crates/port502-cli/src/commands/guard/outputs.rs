@@ -4,13 +4,13 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use port502_guard::output::{Lines, Server, StandardOutput};
-use port502_guard::record::{Format, Line, Origin, SinkEvent};
+use port502_guard::record::{Format, Line, Origin, SinkEvent, Unkept};
 use port502_guard::{Recorder, Sink};
 use port502_store::{Entry, Journal, Kind, Timestamp};
 
 use super::Args;
 use super::running::Running;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::log::Log;
 use crate::output::counted;
 
@@ -27,10 +27,7 @@ impl Sink for Told {
     }
 
     fn keep(&mut self, lines: &[Line]) -> Result<(), String> {
-        for Line { time, text, .. } in lines {
-            self.0.line(format_args!("{time} {text}"));
-        }
-        Ok(())
+        self.0.keep(lines.iter().map(|Line { time, text, .. }| format!("{time} {text}")).collect())
     }
 }
 
@@ -107,17 +104,32 @@ pub(super) fn start(args: &Args, log: &Arc<Log>) -> Result<Arc<Recorder>, Failur
         let log = Arc::clone(log);
         Arc::new(move |event: &SinkEvent<'_>| match event {
             SinkEvent::Failed { name, error } => {
-                log.line(format_args!("{name} fails: {error}; records wait, and it is tried again"));
+                log.error(format_args!("{name} fails: {error}; records wait, and it is tried again"));
             }
-            SinkEvent::Works { name, counted: 0 } => log.line(format_args!("{name} works again")),
+            SinkEvent::Works { name, counted: 0 } => log.error(format_args!("{name} works again")),
             SinkEvent::Works { name, counted: count } => {
                 let count = counted(*count, "record");
-                log.line(format_args!("{name} works again; {count} had no room and are told as counts"));
+                log.error(format_args!("{name} works again; {count} had no room and are told as counts"));
             }
         })
     };
     let recorder = Recorder::start(sinks, origin, Some(observer));
     recorder.map(Arc::new).map_err(|error| Failure::other(format!("cannot start: {error}")))
+}
+
+/// That records and lines are lost, how many, and by whose fault.
+pub(super) fn lost(unkept: &[Unkept], unread: u64) -> Option<Failure> {
+    let mut lines: Vec<String> = unkept
+        .iter()
+        .map(|Unkept { name, count, error }| {
+            let why = error.as_deref().unwrap_or("it takes nothing, and says nothing");
+            format!("{name}: {} could not be kept: {why}", counted(*count, "record"))
+        })
+        .collect();
+    if unread != 0 {
+        lines.push(format!("the output: {} could not be printed: nobody reads it", counted(unread, "line")));
+    }
+    (!lines.is_empty()).then(|| Failure::list(Exit::Other, lines))
 }
 
 /// What this machine is called.

@@ -42,11 +42,72 @@ struct Standing {
 }
 
 /// A place where clients connect.
+#[derive(Clone)]
 struct Place {
     asked: Target,
     local: Target,
     stop: Stop,
     reload: Option<server::Reload>,
+}
+
+/// What has to be known of a guard at work to prepare another plan for it, on any thread.
+pub(crate) struct Outlook {
+    /// Each with the conduit's name.
+    places: Vec<(String, Place)>,
+    log: Arc<Log>,
+    requests: Arc<AtomicU64>,
+    timekeeper: Handle,
+    connections: usize,
+}
+
+/// A plan, after all that may take time: its certificates are read, and its new places are bound.
+pub(crate) struct Prepared {
+    plan: Plan,
+    /// Places to listen that are new, with the conduit's name.
+    servers: Vec<(String, Target, Server)>,
+    certificates: Vec<server::Prepared>,
+}
+
+impl Outlook {
+    /// Reads and binds whatever `plan` needs. Nothing of it holds yet.
+    pub(crate) fn prepare(&self, plan: Plan) -> Result<Prepared, Failure> {
+        let (mut servers, mut certificates) = (Vec::new(), Vec::new());
+        for conduit in &plan.conduits {
+            for target in &conduit.listen {
+                // A place that another conduit has now stays where it is, and only the rules behind it change.
+                let known =
+                    |(name, place): &&(String, Place)| *name == conduit.name && place.asked == *target;
+                match self.places.iter().find(known) {
+                    Some((_, place)) => {
+                        let prepared = place.reload.as_ref().map(server::Reload::prepare).transpose();
+                        certificates.extend(prepared.map_err(|error| Failure::other(error.to_string()))?);
+                    }
+                    None => servers.push((conduit.name.clone(), target.clone(), self.bind(target)?)),
+                }
+            }
+        }
+        Ok(Prepared { plan, servers, certificates })
+    }
+
+    fn bind(&self, target: &Target) -> Result<Server, Failure> {
+        let mut options = server::Options::default();
+        options.connections = self.connections;
+        // One address alone must not keep all others out, whatever its connections wait for.
+        options.per_peer = (options.connections / 4 * 3).max(1);
+        options.timekeeper = Some(self.timekeeper.clone());
+        let log = Arc::clone(&self.log);
+        options.observer = Some(super::super::serve::observer(log, Arc::clone(&self.requests)));
+        Server::bind(target, options).map_err(|error| {
+            match self.places.iter().find(|(_, place)| place.local.port() == target.port()) {
+                Some((_, own)) if error.kind() == std::io::ErrorKind::AddrInUse => Failure::other(format!(
+                    "cannot listen on {}: this guard itself listens on {}; start anew to change that",
+                    shown(target),
+                    shown(&own.local)
+                )),
+                _ => super::super::serve::cannot_listen(target, &error),
+            }
+        })
+    }
 }
 
 /// The conduits, for those who look now and then.
@@ -109,29 +170,30 @@ impl Running {
         }
     }
 
-    /// Makes everything as `plan` says, or leaves everything as it is. Where it listens then.
-    pub(crate) async fn apply(&mut self, plan: &Plan) -> Result<Vec<String>, Failure> {
+    /// What another plan has to be prepared with.
+    pub(crate) fn outlook(&self) -> Outlook {
+        let places = self
+            .standing
+            .iter()
+            .flat_map(|standing| standing.places.iter().map(|place| (standing.name.clone(), place.clone())));
+        Outlook {
+            places: places.collect(),
+            log: Arc::clone(&self.setup.log),
+            requests: Arc::clone(&self.requests),
+            timekeeper: self.setup.timekeeper.clone(),
+            connections: self.setup.connections,
+        }
+    }
+
+    /// Makes everything as a plan says, or leaves everything as it is. Where it listens then.
+    pub(crate) fn apply(&mut self, prepared: Prepared) -> Result<Vec<String>, Failure> {
+        let Prepared { plan, servers, certificates } = prepared;
         let (mut lanes, mut upstreams) = (BTreeMap::new(), Vec::new());
         for conduit in &plan.conduits {
-            upstreams.push(self.upstream(&conduit.to, plan, &mut lanes)?);
-        }
-        // A place that another conduit has now stays where it is, and only the rules behind it change.
-        let mut servers = Vec::new();
-        for conduit in &plan.conduits {
-            for target in &conduit.listen {
-                let known = self.standing.iter().find(|standing| standing.name == conduit.name);
-                if known.is_some_and(|known| known.places.iter().any(|place| place.asked == *target)) {
-                    continue;
-                }
-                servers.push((conduit.name.clone(), target.clone(), self.bind(target)?));
-            }
-        }
-        for place in self.standing.iter().flat_map(|standing| &standing.places) {
-            if let Some(reload) = &place.reload {
-                reload.reload().map_err(|error| Failure::other(error.to_string()))?;
-            }
+            upstreams.push(self.upstream(&conduit.to, &plan, &mut lanes)?);
         }
         // From here on nothing fails.
+        certificates.into_iter().for_each(server::Prepared::install);
         self.site = Some(Arc::clone(&plan.site));
         *self.zone.lock().unwrap_or_else(PoisonError::into_inner) = plan.zone.clone();
         self.clock.set_week(Plan::week(&plan.zone));
@@ -236,27 +298,6 @@ impl Running {
             _ => {}
         }));
         options
-    }
-
-    fn bind(&self, target: &Target) -> Result<Server, Failure> {
-        let mut options = server::Options::default();
-        options.connections = self.setup.connections;
-        // One address alone must not keep all others out, whatever its connections wait for.
-        options.per_peer = (self.setup.connections / 4 * 3).max(1);
-        options.timekeeper = Some(self.setup.timekeeper.clone());
-        let log = Arc::clone(&self.setup.log);
-        options.observer = Some(super::super::serve::observer(log, Arc::clone(&self.requests)));
-        Server::bind(target, options).map_err(|error| {
-            let places = || self.standing.iter().flat_map(|standing| &standing.places);
-            match places().find(|place| place.local.port() == target.port()) {
-                Some(own) if error.kind() == std::io::ErrorKind::AddrInUse => Failure::other(format!(
-                    "cannot listen on {}: this guard itself listens on {}; start anew to change that",
-                    shown(target),
-                    shown(&own.local)
-                )),
-                _ => super::super::serve::cannot_listen(target, &error),
-            }
-        })
     }
 
     fn stand(&self, plan: &ConduitPlan, upstream: Upstream) -> Standing {
@@ -367,7 +408,7 @@ impl Running {
         &self.setup
     }
 
-    pub(crate) fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (name, status) in self.watch()() {
             let mut line = format!("{name}: {}", counted(status.requests, "request"));
@@ -379,7 +420,7 @@ impl Running {
             }
             lines.push(line);
         }
-        lines.join("\n")
+        lines
     }
 }
 

@@ -288,9 +288,8 @@ fn bind(target: &Target, options: &Options) -> Result<Server, Failure> {
 }
 
 fn finish(args: &Args, log: &Log, requests: &AtomicU64, tape: &Tape) {
-    log.finish();
-    if !args.quiet {
-        super::super::eprintln_quietly(&format!("served {}", counted(requests.load(Relaxed), "request")));
-    }
+    let served = (!args.quiet).then(|| format!("served {}", counted(requests.load(Relaxed), "request")));
+    // What else was wrong is the caller's to say.
+    let _ = log.end(served.as_slice(), Ok(()));
     tape.finish(args);
 }

@@ -78,7 +78,7 @@ async fn with_few_files() {
         others.push(newest);
         match events.next().await {
             Event::Opened { .. } => {}
-            Event::Closed { peer, why: Closed::ByServer, .. } => break peer,
+            Event::Closed { peer, why: Closed::ToMakeRoom, .. } => break peer,
             other => panic!("{other:?}"),
         }
     };

@@ -36,7 +36,7 @@ async fn one_too_many_closes_the_one_that_was_idle_for_longest() {
     let mut new = connected(address, 1).await.remove(0);
     assert!(old[1].is_closed_by_peer().await);
     let peer = old[1].stream.local_addr().unwrap();
-    assert_eq!(events.next_end().await, Event::Closed { peer, why: Closed::ByServer, requests: 1 });
+    assert_eq!(events.next_end().await, Event::Closed { peer, why: Closed::ToMakeRoom, requests: 1 });
     assert!(ask(&mut new).await && ask(&mut old[0]).await && ask(&mut old[2]).await);
     // A crowd in one go: each pushes out the one in front of it, and the last three stay.
     let mut crowd = Vec::new();
@@ -224,7 +224,7 @@ async fn two_thousand_idle_connections_leave_the_others_served() {
     while closed < IDLE + 200 + 6 - 2_048 {
         match events.next().await {
             Event::Opened { .. } => {}
-            Event::Closed { why: Closed::ByServer, .. } => closed += 1,
+            Event::Closed { why: Closed::ToMakeRoom, .. } => closed += 1,
             other => panic!("{other:?}"),
         }
     }

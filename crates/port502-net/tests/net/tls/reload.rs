@@ -77,6 +77,23 @@ async fn a_reload_with_a_wrong_file_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_was_prepared_holds_when_it_is_installed() {
+    let pki = Pki::new();
+    pki.server("server");
+    let bad = pki.client("bad", None);
+    let (options, mut events) = observed();
+    let (address, reload) = pki.serve(MemoryDevice::full(), options);
+    let mut link = Mbap::new(pki.connect(address, "bad").await.unwrap());
+    pki.revoke(&[bad]);
+    let prepared = reload.prepare().unwrap();
+    link.send(1, &hex("07")).await;
+    assert!(link.receive().await.is_some(), "it is only prepared");
+    prepared.install();
+    assert!(link.is_closed_by_peer().await);
+    assert!(matches!(events.next_end().await, Event::Closed { why: Closed::Revoked, requests: 1, .. }));
+}
+
+#[tokio::test]
 async fn what_ends_soon_is_told() {
     let pki = Pki::new();
     pki.make("server", &Wish { since: 1, days: 8, ..Wish::server() });
