@@ -157,6 +157,8 @@ async fn serve(args: &Args, source: Source, plan: Plan, timekeeper: Handle) -> R
         connections: args.connections,
         idle: args.idle,
     });
+    // Before anybody can know that it is there, for the system ends those who have not asked for SIGHUP.
+    let mut reload = signal::Reload::new();
     let told = running.apply(running.outlook().prepare(plan)?)?;
     // Not before it works: a start that fails leaves nothing behind.
     let mut learning = args.learn.map(|time| learn::Learning::begin(&args.learn_to, time)).transpose()?;
@@ -178,7 +180,6 @@ async fn serve(args: &Args, source: Source, plan: Plan, timekeeper: Handle) -> R
     if learning.is_some() {
         running.learn();
     }
-    let mut reload = signal::Reload::new();
     let mut stop = signal::Interrupt::new();
     let (mut reading, mut writing, mut once_more) = (None, None, false);
     loop {
