@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use port502_guard::output::SyslogAddress;
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
 
 use crate::failure::Failure;
 use crate::log::Log;
 use crate::signal;
+use crate::work::{Work, done, work};
 use plan::Plan;
 use running::{Outlook, Prepared, Running};
 
@@ -126,24 +126,6 @@ impl Source {
         let source = self.clone();
         work(move || outlook.prepare(source.plan()?))
     }
-}
-
-/// Something that another thread works on.
-type Work<T> = oneshot::Receiver<Result<T, Failure>>;
-
-fn work<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Work<T> {
-    let (done, result) = oneshot::channel();
-    // Nobody waits for it any more when the guard ends.
-    std::thread::spawn(move || _ = done.send(work()));
-    result
-}
-
-/// What comes of it; for ever nothing where there is no work.
-async fn done<T>(work: &mut Option<Work<T>>) -> Result<T, Failure> {
-    let Some(receiver) = work else { return std::future::pending().await };
-    let result = receiver.await;
-    *work = None;
-    result.unwrap_or_else(|_| Err(Failure::other("a thread of the guard has ended before its work was done")))
 }
 
 async fn serve(args: &Args, source: Source, plan: Plan, timekeeper: Handle) -> Result<(), Failure> {
