@@ -279,6 +279,34 @@ fn it_ends_though_nobody_reads_what_it_says() {
 }
 
 #[test]
+fn whoever_asks_it_twice_to_end_is_not_kept_waiting() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    folder.write("site.toml", &site(&target, &format!("tcp://127.0.0.1:{port}"), ""));
+    let (_reader, writer) = std::io::pipe().unwrap();
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
+    let mut command = folder.command("port502", &["guard", "site.toml", "--json", "--quiet"]);
+    command.stdout(writer).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {}
+    refused(port, 40);
+    // Its objects are in a pipe that is full: it would give them all their time.
+    let id = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    let asked = std::time::Instant::now();
+    let status = loop {
+        rustix::process::kill_process(id, Signal::TERM).unwrap();
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(status.code(), Some(1));
+    assert!(asked.elapsed() < port502_guard::record::FINISH_WITHIN, "{:?}", asked.elapsed());
+}
+
+#[test]
 fn an_output_that_fails_is_told_though_nothing_is_to_be_shown() {
     let folder = Folder::new();
     let (_device, target) = device(&folder);
