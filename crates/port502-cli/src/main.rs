@@ -17,6 +17,7 @@ mod rounds;
 mod signal;
 mod site_file;
 mod summary;
+mod work;
 
 use std::process::ExitCode;
 

@@ -45,7 +45,7 @@ impl Upstream {
 
     fn is(&self, other: &Upstream) -> bool {
         match (self, other) {
-            (Upstream::Own(a), Upstream::Own(b)) => a.target() == b.target(),
+            (Upstream::Own(a), Upstream::Own(b)) => (a.target(), a.within()) == (b.target(), b.within()),
             (Upstream::Shared(a), Upstream::Shared(b)) => a.is(b),
             _ => false,
         }

@@ -22,6 +22,7 @@ use crate::failure::Failure;
 use crate::log::Log;
 use crate::output::counted;
 use crate::signal;
+use crate::work::{Work, done, work};
 use config::{Link, Listen, Plan, To};
 
 /// Share one connection to a device or bus among many clients
@@ -109,6 +110,16 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
     }
 }
 
+/// What a gateway that works is waiting for.
+enum Asked {
+    /// To read its file again.
+    Reload,
+    /// It has been read.
+    Read(Result<Plan, Failure>),
+    /// A server has ended.
+    Ended(Option<Option<io::Error>>),
+}
+
 async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failure> {
     let log = Arc::new(Log::start(args.quiet));
     let (ended, mut ends) = mpsc::channel(1);
@@ -124,16 +135,18 @@ async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failur
         timekeeper,
         ended,
     };
-    let told = running.apply(&plan).await?;
+    let told = running.apply(&plan)?;
     introduce(&told, &running, args.quiet)?;
     let mut reload = signal::Reload::new();
     let mut stop = signal::Interrupt::new();
+    let (mut reading, mut once_more) = (None, false);
     let end = loop {
         let asked = stop
             .or(async {
                 tokio::select! {
-                    () = reload.asked() => Ok(()),
-                    end = ends.recv() => Err(end),
+                    () = reload.asked() => Asked::Reload,
+                    read = done(&mut reading) => Asked::Read(read),
+                    end = ends.recv() => Asked::Ended(end),
                 }
             })
             .await;
@@ -144,9 +157,19 @@ async fn serve(args: &Args, plan: Plan, timekeeper: Handle) -> Result<(), Failur
                 break None;
             }
             // One that was asked to end has no error.
-            Some(Err(Some(None))) => {}
-            Some(Err(end)) => break end.flatten(),
-            Some(Ok(())) => running.reload(args).await,
+            Some(Asked::Ended(Some(None))) => {}
+            Some(Asked::Ended(end)) => break end.flatten(),
+            Some(Asked::Reload) if reading.is_some() => {
+                once_more = true;
+                log.line(format_args!("the file is still being read; it is read once more after that"));
+            }
+            Some(Asked::Reload) => reading = running.reload(args),
+            Some(Asked::Read(plan)) => {
+                running.reloaded(args, plan);
+                if std::mem::take(&mut once_more) {
+                    reading = running.reload(args);
+                }
+            }
         }
     };
     running.stop(&mut ends).await;
@@ -219,7 +242,7 @@ struct Running {
 
 impl Running {
     /// Makes everything as `plan` says, or leaves everything as it is. Where it listens then.
-    async fn apply(&mut self, plan: &Plan) -> Result<Vec<String>, Failure> {
+    fn apply(&mut self, plan: &Plan) -> Result<Vec<String>, Failure> {
         if plan.listen.limits() != self.listen.limits() {
             let what = "connections, per_peer, idle and allow";
             return Err(Failure::usage(format!("{what} hold from the start: start anew to change them")));
@@ -382,16 +405,27 @@ impl Running {
         options
     }
 
-    /// Reads the file again. What is wrong with it is told, and everything stays as it was.
-    async fn reload(&mut self, args: &Args) {
-        let secured = self.authorized.is_some() || self.places.iter().any(|place| place.reload.is_some());
-        if args.file.is_none() && !secured {
-            return self.log.line(format_args!("nothing to read again: there is no file, only arguments"));
-        }
-        let applied = match plan(args) {
-            Ok(plan) => self.apply(&plan).await,
-            Err(failure) => Err(failure),
+    fn is_secured(&self) -> bool {
+        self.authorized.is_some() || self.places.iter().any(|place| place.reload.is_some())
+    }
+
+    /// Begins to read the file again, in a thread that may wait for it.
+    fn reload(&mut self, args: &Args) -> Option<Work<Plan>> {
+        let Some(path) = args.file.clone() else {
+            if self.is_secured() {
+                self.reloaded(args, config::of(args));
+            } else {
+                self.log.line(format_args!("nothing to read again: there is no file, only arguments"));
+            }
+            return None;
         };
+        Some(work(move || config::read(&path)))
+    }
+
+    /// Takes what was read again. What is wrong with it is told, and everything stays as it was.
+    fn reloaded(&mut self, args: &Args, plan: Result<Plan, Failure>) {
+        let secured = self.is_secured();
+        let applied = plan.and_then(|plan| self.apply(&plan));
         match applied {
             Ok(told) => {
                 told.iter().for_each(|line| self.log.line(format_args!("{line}")));

@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use port502_guard::output::SyslogAddress;
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
 
 use crate::failure::Failure;
 use crate::log::Log;
 use crate::signal;
+use crate::work::{Work, done, work};
 use plan::Plan;
 use running::{Outlook, Prepared, Running};
 
@@ -128,24 +128,6 @@ impl Source {
     }
 }
 
-/// Something that another thread works on.
-type Work<T> = oneshot::Receiver<Result<T, Failure>>;
-
-fn work<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Work<T> {
-    let (done, result) = oneshot::channel();
-    // Nobody waits for it any more when the guard ends.
-    std::thread::spawn(move || _ = done.send(work()));
-    result
-}
-
-/// What comes of it; for ever nothing where there is no work.
-async fn done<T>(work: &mut Option<Work<T>>) -> Result<T, Failure> {
-    let Some(receiver) = work else { return std::future::pending().await };
-    let result = receiver.await;
-    *work = None;
-    result.unwrap_or_else(|_| Err(Failure::other("a thread of the guard has ended before its work was done")))
-}
-
 async fn serve(args: &Args, source: Source, plan: Plan, timekeeper: Handle) -> Result<(), Failure> {
     let log = if args.json { Log::aside(args.quiet) } else { Log::start(args.quiet) };
     let log = Arc::new(log.dated());
@@ -157,6 +139,8 @@ async fn serve(args: &Args, source: Source, plan: Plan, timekeeper: Handle) -> R
         connections: args.connections,
         idle: args.idle,
     });
+    // Before anybody can know that it is there, for the system ends those who have not asked for SIGHUP.
+    let mut reload = signal::Reload::new();
     let told = running.apply(running.outlook().prepare(plan)?)?;
     // Not before it works: a start that fails leaves nothing behind.
     let mut learning = args.learn.map(|time| learn::Learning::begin(&args.learn_to, time)).transpose()?;
@@ -178,7 +162,6 @@ async fn serve(args: &Args, source: Source, plan: Plan, timekeeper: Handle) -> R
     if learning.is_some() {
         running.learn();
     }
-    let mut reload = signal::Reload::new();
     let mut stop = signal::Interrupt::new();
     let (mut reading, mut writing, mut once_more) = (None, None, false);
     loop {

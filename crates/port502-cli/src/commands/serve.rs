@@ -417,24 +417,40 @@ fn options(args: &Args, log: &Arc<Log>, requests: &Arc<AtomicU64>) -> Options {
 
 /// Shows clients that come and go, a line each, and counts what they asked.
 pub(super) fn observer(log: Arc<Log>, requests: Arc<AtomicU64>) -> Observer {
-    Arc::new(move |event: &Event| match event {
-        Event::Opened { peer, identity: None } => log.line(format_args!("client {peer} connected")),
-        Event::Opened { peer, identity: Some(identity) } => {
-            let fingerprint = hex(&identity.fingerprint);
-            log.line(format_args!("client {peer} connected: {identity}, sha256 {fingerprint}"));
-        }
-        Event::Notice(notice) => log.line(format_args!("warning: {notice}")),
-        Event::Refused { peer, why } => log.line(format_args!("client {peer} refused: {why}")),
-        Event::Closed { peer, why, requests: count } => {
-            requests.fetch_add(*count, Relaxed);
-            log.line(format_args!("client {peer} {why}, {}", counted(*count, "request")));
-        }
-        Event::PortBack => log.line(format_args!("the serial port is back")),
-        Event::Ended { error, requests: count } => {
-            requests.fetch_add(*count, Relaxed);
-            if let Some(error) = error {
-                let count = counted(*count, "request");
-                log.line(format_args!("the serial port is lost ({error}), {count}; it is tried again"));
+    observer_of(String::new, log, requests)
+}
+
+/// The same of one of several places: each line begins with `place`.
+pub(super) fn observer_of(
+    place: impl Fn() -> String + Send + Sync + 'static,
+    log: Arc<Log>,
+    requests: Arc<AtomicU64>,
+) -> Observer {
+    Arc::new(move |event: &Event| {
+        let place = place();
+        match event {
+            Event::Opened { peer, identity: None } => {
+                log.line(format_args!("{place}client {peer} connected"));
+            }
+            Event::Opened { peer, identity: Some(identity) } => {
+                let fingerprint = hex(&identity.fingerprint);
+                log.line(format_args!("{place}client {peer} connected: {identity}, sha256 {fingerprint}"));
+            }
+            Event::Notice(notice) => log.line(format_args!("{place}warning: {notice}")),
+            Event::Refused { peer, why } => log.line(format_args!("{place}client {peer} refused: {why}")),
+            Event::Closed { peer, why, requests: count } => {
+                requests.fetch_add(*count, Relaxed);
+                log.line(format_args!("{place}client {peer} {why}, {}", counted(*count, "request")));
+            }
+            Event::PortBack => log.line(format_args!("{place}the serial port is back")),
+            Event::Ended { error, requests: count } => {
+                requests.fetch_add(*count, Relaxed);
+                if let Some(error) = error {
+                    let count = counted(*count, "request");
+                    log.line(format_args!(
+                        "{place}the serial port is lost ({error}), {count}; it is tried again"
+                    ));
+                }
             }
         }
     })

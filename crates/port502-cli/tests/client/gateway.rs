@@ -243,6 +243,34 @@ fn a_file_is_read_again_under_load_without_a_client_noticing() {
     std::fs::remove_file(path).unwrap();
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_cannot_be_read_to_its_end_holds_up_nobody() {
+    let a = device(111);
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-pipe.toml", std::process::id()));
+    let text = format!(
+        "[gateway]\nlisten = [\"tcp://127.0.0.1:0\"]\n\n[link.a]\nconnect = \"{}\"\nunits = \"1\"\n",
+        a.target
+    );
+    std::fs::write(&path, text).unwrap();
+    let gateway = Gateway::start(&[path.to_str().unwrap()]);
+    // In the place of a disk that hangs.
+    std::fs::remove_file(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    gateway.signal("-HUP");
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+    // There is a reader from when the gateway has it open.
+    let _writer = loop {
+        if let Ok(writer) = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()) {
+            break writer;
+        }
+    };
+    holds(&gateway, "1", "111");
+    let ended = gateway.interrupt();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    std::fs::remove_file(path).unwrap();
+}
+
 /// A device that counts its connections, and says when one ends.
 fn counting_device() -> (String, Arc<AtomicU64>, Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -77,6 +77,7 @@ fn one_line_of_json_for_each_refusal_and_a_journal_of_them() {
     for line in [
         "port502_guard_refused_total{conduit=\"pump\"} 1",
         "port502_guard_objections_total{conduit=\"pump\",reason=\"limits\"} 1",
+        "port502_guard_enforcing{conduit=\"pump\"} 1",
         "port502_guard_output_failing{output=\"the journal kept\"} 0",
     ] {
         assert!(page.contains(line), "{line}\n{page}");
@@ -165,6 +166,7 @@ fn alert_lets_pass_and_says_so() {
     folder.write("site.toml", &site(&target, &format!("tcp://127.0.0.1:{port}"), ""));
     let guard = Running::start(folder.command("port502", &["guard", "site.toml", "--alert"]));
     guard.says("listening on");
+    guard.says("pump: ALERT: nothing is refused");
     assert_eq!(folder.run(&format!("port502 write 127.0.0.1:{port} --unit 7 h:0=1")).code, 0);
     guard.says("pump: alerted 127.0.0.1");
 }
@@ -277,6 +279,34 @@ fn it_ends_though_nobody_reads_what_it_says() {
 }
 
 #[test]
+fn whoever_asks_it_twice_to_end_is_not_kept_waiting() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    folder.write("site.toml", &site(&target, &format!("tcp://127.0.0.1:{port}"), ""));
+    let (_reader, writer) = std::io::pipe().unwrap();
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
+    let mut command = folder.command("port502", &["guard", "site.toml", "--json", "--quiet"]);
+    command.stdout(writer).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {}
+    refused(port, 40);
+    // Its objects are in a pipe that is full: it would give them all their time.
+    let id = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    let asked = std::time::Instant::now();
+    let status = loop {
+        rustix::process::kill_process(id, Signal::TERM).unwrap();
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(status.code(), Some(1));
+    assert!(asked.elapsed() < port502_guard::record::FINISH_WITHIN, "{:?}", asked.elapsed());
+}
+
+#[test]
 fn an_output_that_fails_is_told_though_nothing_is_to_be_shown() {
     let folder = Folder::new();
     let (_device, target) = device(&folder);
@@ -367,6 +397,10 @@ fn a_start_that_fails_leaves_no_proposal_behind() {
     guard.says("Z, to learned.toml");
     // What somebody else has written meanwhile stays, and so does what was learned.
     folder.write("learned.toml", "theirs");
+    // It listens to signals when it has answered somebody, or has hung up, as there is no device.
+    let mut client = TcpStream::connect(listen.trim_start_matches("tcp://")).unwrap();
+    client.write_all(&[0, 1, 0, 0, 0, 2, 3, 7]).unwrap();
+    let _ = client.read(&mut [0]);
     signal(&guard, Signal::TERM);
     guard.says(
         "cannot write the proposal to learned.toml: File exists (os error 17); it is in learned.toml.part",
@@ -374,4 +408,95 @@ fn a_start_that_fails_leaves_no_proposal_behind() {
     assert_eq!(guard.child.wait().unwrap().code(), Some(1));
     assert_eq!(folder.read("learned.toml"), "theirs");
     assert!(folder.read("learned.toml.part").contains("[guard.pump]"));
+}
+
+#[test]
+fn a_mode_that_changes_is_told_and_lines_say_when_and_where() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    let with = |more: &str| {
+        folder.write("site.toml", &site(&target, &format!("tcp://127.0.0.1:{port}"), more));
+    };
+    with("deny = [{ functions = [90], mode = \"alert\" }]");
+    let guard = Running::start(folder.command("port502", &["guard", "site.toml"]));
+    guard.says("pump: ALERT: nothing is refused by 1 rule");
+    with("mode = \"alert\"");
+    signal(&guard, Signal::HUP);
+    guard.says("pump: ALERT: nothing is refused");
+    with("");
+    signal(&guard, Signal::HUP);
+    guard.says("pump: what no rule allows is refused");
+    assert_eq!(folder.run(&format!("port502 read 127.0.0.1:{port} --unit 3 h:200")).code, 0);
+    let line = guard.says("connected");
+    let (time, rest) = line.split_once(' ').unwrap();
+    assert!(time.len() == 27 && time.ends_with('Z') && rest.starts_with("pump: client 127.0.0.1:"), "{line}");
+    let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    guard.says("connected");
+    signal(&guard, Signal::TERM);
+    guard.says("closed: the server stops, 0 requests");
+}
+
+#[test]
+fn a_conduit_may_be_called_otherwise_while_it_works() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    let text = site(&target, &format!("tcp://127.0.0.1:{port}"), "");
+    folder.write("site.toml", &text);
+    let guard = Running::start(folder.command("port502", &["guard", "site.toml"]));
+    guard.says("listening on");
+    let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    folder.write("site.toml", &text.replace("[guard.pump]", "[guard.station]"));
+    signal(&guard, Signal::HUP);
+    guard.says("pump is called station now");
+    guard.says("the site was read again");
+    // On the connection from before, too.
+    client.write_all(&[0, 1, 0, 0, 0, 2, 3, 90]).unwrap();
+    let mut answer = [0; 9];
+    client.read_exact(&mut answer).unwrap();
+    guard.says("station: refused");
+    drop(client);
+    guard.says("station: client 127.0.0.1:");
+    // A place that becomes another conduit's is still the first one's.
+    let taken = text.replace("[guard.pump]", "[guard.other]").replace(&format!(":{port}"), ":0");
+    let two = &taken[taken.find("[guard.other]").unwrap()..];
+    let other = free_port();
+    let moved =
+        text.replace("[guard.pump]", "[guard.station]").replace(&format!(":{port}"), &format!(":{other}"));
+    folder.write("site.toml", &format!("{moved}\n{}", two.replace(":0\"", &format!(":{port}\""))));
+    signal(&guard, Signal::HUP);
+    guard.says(&format!("this guard itself listens on tcp://127.0.0.1:{port}, for station; start anew"));
+}
+
+#[test]
+fn what_clients_of_a_conduit_that_goes_are_refused_is_recorded() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let (port, other) = (free_port(), free_port());
+    let text = site(&target, &format!("tcp://127.0.0.1:{port}"), "");
+    folder.write("site.toml", &text);
+    let guard = Running::start(folder.command("port502", &["guard", "site.toml", "--json"]));
+    guard.says("listening on");
+    // More than is recorded one by one.
+    let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let frame = [0, 1, 0, 0, 0, 2, 3, 90];
+    for _ in 0..150 {
+        client.write_all(&frame).unwrap();
+        client.read_exact(&mut [0; 9]).unwrap();
+    }
+    let there =
+        text.replace("[guard.pump]", "[guard.other]").replace(&format!(":{port}"), &format!(":{other}"));
+    folder.write("site.toml", &there);
+    signal(&guard, Signal::HUP);
+    // Whatever was not recorded one by one is told when its last client has gone.
+    let (mut told, mut gone) = (0, false);
+    while told < 150 || !gone {
+        let line = guard.says("");
+        gone |= line.ends_with("pump guards no more");
+        if let Ok(line) = serde_json::from_str::<serde_json::Value>(&line) {
+            told += line["repeats"].as_u64().unwrap_or(1);
+        }
+    }
+    assert_eq!(told, 150);
 }

@@ -116,3 +116,38 @@ fn one_certificate_that_is_wrong_leaves_all_of_them_as_they_were() {
     guard.says("the site was read again");
     assert_ne!(ask(first), 0);
 }
+
+#[test]
+fn a_certificate_may_have_another_path() {
+    let folder = certificates();
+    folder.must("port502 cert server --name renewed --ip 127.0.0.1");
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    let with = |files: &str| {
+        folder.write("site.toml", &without_roles(&site(&target, &format!("tls://127.0.0.1:{port}"), files)));
+    };
+    with(FILES);
+    let guard = Running::start(folder.command("port502", &["guard", "site.toml"]));
+    guard.says("listening on");
+    let ask = || {
+        folder.run(&format!(
+            "port502 read tls://127.0.0.1:{port}?cert=pki/panel.pem --unit 3 h:200 --timeout 20s"
+        ))
+    };
+    assert_eq!(ask().code, 0);
+    let pin = |name: &str| {
+        let shown = folder.must(&format!("port502 cert show pki/{name}.pem"));
+        shown.lines().find(|line| line.contains("sha256")).unwrap().to_owned()
+    };
+    assert_ne!(pin("guard"), pin("renewed"));
+    for end in ["pem", "key"] {
+        std::fs::remove_file(folder.0.join(format!("pki/guard.{end}"))).unwrap();
+    }
+    with(&FILES.replace("guard", "renewed"));
+    signal(&guard, Signal::HUP);
+    guard.says("the site was read again");
+    assert_eq!(ask().code, 0);
+    // And from now on it is that one that is read.
+    signal(&guard, Signal::HUP);
+    guard.says("the site was read again");
+}

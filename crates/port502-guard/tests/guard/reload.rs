@@ -1,5 +1,10 @@
 //! Rules that are replaced, and devices that move, while clients are connected.
 
+use std::time::Duration;
+
+use port502_guard::Upstream;
+use port502_net::Dialler;
+
 use crate::clock::{self, settle};
 use crate::fake::Fake;
 use crate::link::{hex, mbap};
@@ -120,4 +125,30 @@ async fn what_was_known_of_the_old_device_is_not_known_of_the_new() {
     // A step of 50 from what the old one held.
     assert_eq!(client.ask(2, &hex("06 00C8 015E")).await, Some(hex("86 01")));
     assert_eq!(stand.reason(), ("refused".into(), "step-unknown".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_time_to_connect_is_another_way_to_the_device() {
+    let _stopped = clock::stop();
+    let fake = Fake::bind().await;
+    let stand = Stand::new(&policy(SITE), Way::Own, fake.address);
+    let mut client = Client::connect(stand.address, 1).await;
+    client.send(&mbap(1, 3, READ)).await;
+    let mut device = fake.accept().await;
+    let open = device.asked().await;
+    device.answer_register(&open, 4).await;
+    assert_eq!(client.receive().await, Some((1, 3, hex("03 02 0004"))));
+    let within = |seconds| Dialler::new(fake.target(), Duration::from_secs(seconds), None).unwrap();
+    // The same again is no other.
+    stand.conduit.reroute(Upstream::Own(within(3)));
+    client.send(&mbap(2, 3, READ)).await;
+    let open = device.asked().await;
+    device.answer_register(&open, 5).await;
+    assert_eq!(client.receive().await, Some((2, 3, hex("03 02 0005"))));
+    stand.conduit.reroute(Upstream::Own(within(5)));
+    client.send(&mbap(3, 3, READ)).await;
+    let mut device = fake.accept().await;
+    let open = device.asked().await;
+    device.answer_register(&open, 6).await;
+    assert_eq!(client.receive().await, Some((3, 3, hex("03 02 0006"))));
 }

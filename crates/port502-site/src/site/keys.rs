@@ -499,7 +499,11 @@ pub const GUARD: Section = Section {
         optional("requests", "rate", "Requests of one client: `\"50/s\"`."),
         optional("cert", "path", "The certificate it shows, for tls://."),
         optional("key", "path", "The key of the certificate. Only the path stands in this file."),
-        optional("ca", "path", "Who signs the certificates of clients, for tls://."),
+        optional(
+            "ca",
+            "path",
+            "Who signs the certificates of clients, for tls://. Without it, `ca.pem` beside the certificate.",
+        ),
         DESCRIPTION,
     ],
 };

@@ -12,6 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use super::plan::Enforces;
 use super::running::Running;
 use crate::failure::Failure;
 use crate::metrics::{self, Metrics};
@@ -28,7 +29,7 @@ pub(super) fn start(address: SocketAddr, running: &Running) -> Result<Metrics, F
 
 #[derive(Debug)]
 struct Snapshot {
-    conduits: Vec<(String, Status)>,
+    conduits: Vec<(String, Enforces, Status)>,
     outputs: Vec<SinkStatus>,
 }
 
@@ -46,21 +47,27 @@ impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for (name, help, count) in COUNTERS {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for (conduit, status) in &self.conduits {
+            for (conduit, _, status) in &self.conduits {
                 let labels = [("conduit", conduit.as_str())];
                 ConstCounter::new(count(status)).encode(metric.encode_family(&labels)?)?;
             }
         }
         let help = "Clients that are connected";
         let mut metric = encoder.encode_descriptor("clients", help, None, MetricType::Gauge)?;
-        for (conduit, status) in &self.conduits {
+        for (conduit, _, status) in &self.conduits {
             let labels = [("conduit", conduit.as_str())];
             let clients = i64::try_from(status.clients).unwrap_or(i64::MAX);
             ConstGauge::new(clients).encode(metric.encode_family(&labels)?)?;
         }
+        let help = "Whether what no rule allows is refused (1), or passes with an alert (0)";
+        let mut metric = encoder.encode_descriptor("enforcing", help, None, MetricType::Gauge)?;
+        for (conduit, enforces, _) in &self.conduits {
+            let labels = [("conduit", conduit.as_str())];
+            ConstGauge::new(i64::from(enforces.is_usual())).encode(metric.encode_family(&labels)?)?;
+        }
         let help = "What was refused, alerted or noted, by reason";
         let mut metric = encoder.encode_descriptor("objections", help, None, MetricType::Counter)?;
-        for (conduit, status) in &self.conduits {
+        for (conduit, _, status) in &self.conduits {
             for (reason, count) in &status.reasons {
                 let labels = [("conduit", conduit.as_str()), ("reason", *reason)];
                 ConstCounter::new(*count).encode(metric.encode_family(&labels)?)?;

@@ -1,10 +1,11 @@
 //! What a guard does for a site: its conduits with their compiled rules, where they listen and where they lead.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use port502_inspect::policy::Mode;
+use port502_inspect::policy::{self, Mode};
 use port502_inspect::{Engine, WeekMinute};
 use port502_net::Target;
 use port502_net::gateway::{DeviceOptions, LaneOptions};
@@ -12,6 +13,8 @@ use port502_session::target::{Carrier, Framing, Link};
 use port502_site::Site;
 use port502_site::compile::compile;
 use port502_site::site::{self, Conduit};
+
+use crate::output::counted;
 
 /// A whole guard.
 pub(crate) struct Plan {
@@ -30,6 +33,47 @@ pub(crate) struct ConduitPlan {
     pub(crate) to: To,
     /// What stands behind it, for people.
     pub(crate) devices: String,
+    pub(crate) enforces: Enforces,
+}
+
+/// Whether what the rules do not allow is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Enforces {
+    All,
+    /// But for what so many rules only alert of.
+    AllBut(usize),
+    /// Only what so many rules refuse by themselves.
+    Only(usize),
+    Nothing,
+}
+
+impl Enforces {
+    fn of(conduit: &policy::Conduit) -> Self {
+        let with = |mode: Mode| conduit.rules.iter().filter(|rule| rule.mode == Some(mode)).count();
+        match conduit.mode {
+            Mode::Enforce if with(Mode::Alert) == 0 => Enforces::All,
+            Mode::Enforce => Enforces::AllBut(with(Mode::Alert)),
+            Mode::Alert if with(Mode::Enforce) == 0 => Enforces::Nothing,
+            Mode::Alert => Enforces::Only(with(Mode::Enforce)),
+        }
+    }
+
+    /// Whether it is the rule, or the exception.
+    pub(crate) fn is_usual(self) -> bool {
+        matches!(self, Enforces::All | Enforces::AllBut(_))
+    }
+}
+
+impl fmt::Display for Enforces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rules = |count: usize| counted(count as u64, "rule");
+        match *self {
+            Enforces::All => f.write_str("what no rule allows is refused"),
+            Enforces::AllBut(count) => write!(f, "ALERT: nothing is refused by {}", rules(count)),
+            Enforces::Only(count) => write!(f, "ALERT: nothing is refused, but for {}", rules(count)),
+            Enforces::Nothing => f.write_str("ALERT: nothing is refused"),
+        }
+    }
 }
 
 /// Where a conduit leads.
@@ -49,7 +93,7 @@ impl ConduitPlan {
         let how = if self.to.shared { "one link for all clients" } else { "a connection for each client" };
         let at = self.to.target.to_string();
         let at = at.split('?').next().unwrap_or_default();
-        let rules = crate::output::counted(self.engine.rules() as u64, "rule");
+        let rules = counted(self.engine.rules() as u64, "rule");
         format!("to {} at {at}, {how}, {rules}", self.devices)
     }
 }
@@ -97,6 +141,7 @@ impl Plan {
                 engine: Arc::new(engine),
                 to: to(&site, conduit),
                 devices: devices.collect::<Vec<_>>().join(", "),
+                enforces: Enforces::of(rules),
             });
         }
         Ok(Plan { conduits, zone, site: Arc::new(site) })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -17,7 +17,7 @@ use port502_site::proposal::proposal;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::plan::{ConduitPlan, Plan, To};
+use super::plan::{ConduitPlan, Enforces, Plan, To};
 use crate::failure::Failure;
 use crate::log::Log;
 use crate::output::counted;
@@ -39,19 +39,35 @@ struct Standing {
     places: Vec<Place>,
     /// `to intake (tcp://10.20.1.11:502), a connection for each client`.
     leads: String,
+    enforces: Enforces,
 }
 
 /// A place where clients connect.
 #[derive(Clone)]
 struct Place {
+    /// The conduit's name, for those who tell of it.
+    label: Label,
     asked: Target,
     local: Target,
     stop: Stop,
     reload: Option<server::Reload>,
 }
 
+/// A name that may become another.
+type Label = Arc<Mutex<String>>;
+
+impl Place {
+    /// Whether clients that come to `target` come here: what certificates it has there is another matter.
+    fn is_at(&self, target: &Target) -> bool {
+        let at = |target: &Target| (target.link(), target.host().to_owned(), target.port());
+        at(&self.asked) == at(target)
+    }
+}
+
 /// What has to be known of a guard at work to prepare another plan for it, on any thread.
 pub(crate) struct Outlook {
+    /// Of the conduits.
+    names: Vec<String>,
     /// Each with the conduit's name.
     places: Vec<(String, Place)>,
     log: Arc<Log>,
@@ -63,47 +79,83 @@ pub(crate) struct Outlook {
 /// A plan, after all that may take time: its certificates are read, and its new places are bound.
 pub(crate) struct Prepared {
     plan: Plan,
-    /// Places to listen that are new, with the conduit's name.
-    servers: Vec<(String, Target, Server)>,
+    /// What each of its conduits was called before, where it was there.
+    before: Vec<Option<String>>,
+    /// Places to listen that are new.
+    servers: Vec<New>,
     certificates: Vec<server::Prepared>,
+}
+
+struct New {
+    /// The conduit's name.
+    name: String,
+    label: Label,
+    asked: Target,
+    server: Server,
 }
 
 impl Outlook {
     /// Reads and binds whatever `plan` needs. Nothing of it holds yet.
     pub(crate) fn prepare(&self, plan: Plan) -> Result<Prepared, Failure> {
         let (mut servers, mut certificates) = (Vec::new(), Vec::new());
-        for conduit in &plan.conduits {
+        let before: Vec<Option<String>> =
+            plan.conduits.iter().map(|conduit| self.before(conduit, &plan)).collect();
+        for (conduit, before) in plan.conduits.iter().zip(&before) {
             for target in &conduit.listen {
-                // A place that another conduit has now stays where it is, and only the rules behind it change.
+                // A place that a conduit has now stays where it is, and only what is behind it changes.
                 let known =
-                    |(name, place): &&(String, Place)| *name == conduit.name && place.asked == *target;
+                    |(name, place): &&(String, Place)| Some(name) == before.as_ref() && place.is_at(target);
                 match self.places.iter().find(known) {
                     Some((_, place)) => {
-                        let prepared = place.reload.as_ref().map(server::Reload::prepare).transpose();
-                        certificates.extend(prepared.map_err(|error| Failure::other(error.to_string()))?);
+                        let certificate = place.reload.as_ref().map(|reload| reload.prepare_as(target));
+                        let certificate = certificate.transpose();
+                        certificates.extend(certificate.map_err(|error| Failure::other(error.to_string()))?);
                     }
-                    None => servers.push((conduit.name.clone(), target.clone(), self.bind(target)?)),
+                    None => {
+                        let (name, asked) = (conduit.name.clone(), target.clone());
+                        let label = Label::new(Mutex::new(name.clone()));
+                        let server = self.bind(target, &label)?;
+                        servers.push(New { name, label, asked, server });
+                    }
                 }
             }
         }
-        Ok(Prepared { plan, servers, certificates })
+        Ok(Prepared { plan, before, servers, certificates })
     }
 
-    fn bind(&self, target: &Target) -> Result<Server, Failure> {
+    /// What a conduit of another plan is called now: the same, or, where only its name changed, what is called otherwise
+    /// at one of its places.
+    fn before(&self, conduit: &ConduitPlan, plan: &Plan) -> Option<String> {
+        let goes = |name: &str| !plan.conduits.iter().any(|conduit| conduit.name == name);
+        let same = self.names.iter().find(|name| **name == conduit.name);
+        let renamed = || {
+            let is_it = |(name, place): &&(String, Place)| {
+                goes(name) && conduit.listen.iter().any(|target| place.is_at(target))
+            };
+            self.places.iter().find(is_it).map(|(name, _)| name)
+        };
+        same.or_else(renamed).cloned()
+    }
+
+    fn bind(&self, target: &Target, label: &Label) -> Result<Server, Failure> {
         let mut options = server::Options::default();
         options.connections = self.connections;
         // One address alone must not keep all others out, whatever its connections wait for.
         options.per_peer = (options.connections / 4 * 3).max(1);
         options.timekeeper = Some(self.timekeeper.clone());
         let log = Arc::clone(&self.log);
-        options.observer = Some(super::super::serve::observer(log, Arc::clone(&self.requests)));
+        let label = Arc::clone(label);
+        let place = move || format!("{}: ", locked(&label));
+        options.observer = Some(super::super::serve::observer_of(place, log, Arc::clone(&self.requests)));
         Server::bind(target, options).map_err(|error| {
             match self.places.iter().find(|(_, place)| place.local.port() == target.port()) {
-                Some((_, own)) if error.kind() == std::io::ErrorKind::AddrInUse => Failure::other(format!(
-                    "cannot listen on {}: this guard itself listens on {}; start anew to change that",
-                    shown(target),
-                    shown(&own.local)
-                )),
+                Some((name, own)) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                    let (target, own) = (shown(target), shown(&own.local));
+                    Failure::other(format!(
+                        "cannot listen on {target}: this guard itself listens on {own}, for {name}; start anew to \
+                         change that"
+                    ))
+                }
                 _ => super::super::serve::cannot_listen(target, &error),
             }
         })
@@ -111,7 +163,32 @@ impl Outlook {
 }
 
 /// The conduits, for those who look now and then.
-type Shown = Arc<Mutex<Vec<(String, Arc<Conduit>)>>>;
+#[derive(Default)]
+struct Shown {
+    conduits: Vec<(String, Enforces, Arc<Conduit>)>,
+    /// They are no part of the site any more, and have clients yet.
+    going: Vec<Arc<Conduit>>,
+}
+
+impl Shown {
+    fn tell_counted(&mut self) {
+        self.conduits.iter().for_each(|(.., conduit)| conduit.tell_counted());
+        self.going.retain(|conduit| {
+            let stays = conduit.status().clients != 0;
+            if stays {
+                conduit.tell_counted()
+            } else {
+                conduit.finish()
+            }
+            stays
+        });
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that is done under these locks can panic halfway through a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A guard as it runs.
 pub(crate) struct Running {
@@ -122,7 +199,7 @@ pub(crate) struct Running {
     site: Option<Arc<Site>>,
     /// Shared links, by where they lead.
     lanes: BTreeMap<String, Lane>,
-    shown: Shown,
+    shown: Arc<Mutex<Shown>>,
     requests: Arc<AtomicU64>,
     ends: mpsc::Receiver<Failure>,
     ended: mpsc::Sender<Failure>,
@@ -140,17 +217,15 @@ impl Running {
         let (ended, ends) = mpsc::channel(1);
         let clock = Arc::new(Clock::new(WeekMinute::default()));
         let zone = Arc::new(Mutex::new(TimeZone::UTC));
-        let shown = Shown::default();
+        let shown = Arc::<Mutex<Shown>>::default();
         let work = {
             let (clock, zone, shown) = (Arc::clone(&clock), Arc::clone(&zone), Arc::clone(&shown));
             async move {
                 let mut tick = tokio::time::interval(Duration::from_secs(1));
                 loop {
                     tick.tick().await;
-                    clock.set_week(Plan::week(&zone.lock().unwrap_or_else(PoisonError::into_inner)));
-                    for (_, conduit) in &*shown.lock().unwrap_or_else(PoisonError::into_inner) {
-                        conduit.tell_counted();
-                    }
+                    clock.set_week(Plan::week(&locked(&zone)));
+                    locked(&shown).tell_counted();
                 }
             }
         };
@@ -177,6 +252,7 @@ impl Running {
             .iter()
             .flat_map(|standing| standing.places.iter().map(|place| (standing.name.clone(), place.clone())));
         Outlook {
+            names: self.standing.iter().map(|standing| standing.name.clone()).collect(),
             places: places.collect(),
             log: Arc::clone(&self.setup.log),
             requests: Arc::clone(&self.requests),
@@ -187,7 +263,7 @@ impl Running {
 
     /// Makes everything as a plan says, or leaves everything as it is. Where it listens then.
     pub(crate) fn apply(&mut self, prepared: Prepared) -> Result<Vec<String>, Failure> {
-        let Prepared { plan, servers, certificates } = prepared;
+        let Prepared { plan, before, servers, certificates } = prepared;
         let (mut lanes, mut upstreams) = (BTreeMap::new(), Vec::new());
         for conduit in &plan.conduits {
             upstreams.push(self.upstream(&conduit.to, &plan, &mut lanes)?);
@@ -195,11 +271,12 @@ impl Running {
         // From here on nothing fails.
         certificates.into_iter().for_each(server::Prepared::install);
         self.site = Some(Arc::clone(&plan.site));
-        *self.zone.lock().unwrap_or_else(PoisonError::into_inner) = plan.zone.clone();
+        *locked(&self.zone) = plan.zone.clone();
         self.clock.set_week(Plan::week(&plan.zone));
         let mut old = std::mem::take(&mut self.standing);
-        for (conduit, upstream) in plan.conduits.iter().zip(upstreams) {
-            let known = old.iter().position(|standing| standing.name == conduit.name);
+        let mut told = Vec::new();
+        for ((conduit, upstream), before) in plan.conduits.iter().zip(upstreams).zip(before) {
+            let known = old.iter().position(|standing| Some(&standing.name) == before.as_ref());
             let standing = match known.map(|at| old.swap_remove(at)) {
                 Some(standing) => {
                     if let Upstream::Shared(lane) = &upstream {
@@ -207,7 +284,21 @@ impl Running {
                     }
                     standing.conduit.replace(Arc::clone(&conduit.engine));
                     standing.conduit.reroute(upstream);
-                    Standing { leads: conduit.leads(), ..standing }
+                    for place in &standing.places {
+                        locked(&place.label).clone_from(&conduit.name);
+                    }
+                    if standing.name != conduit.name {
+                        told.push(format!("{} is called {} now", standing.name, conduit.name));
+                    }
+                    if standing.enforces != conduit.enforces {
+                        told.push(format!("{}: {}", conduit.name, conduit.enforces));
+                    }
+                    Standing {
+                        name: conduit.name.clone(),
+                        leads: conduit.leads(),
+                        enforces: conduit.enforces,
+                        ..standing
+                    }
                 }
                 None => self.stand(conduit, upstream),
             };
@@ -215,22 +306,24 @@ impl Running {
         }
         for standing in old {
             standing.places.iter().for_each(|place| place.stop.stop());
-            standing.conduit.finish();
             self.setup.log.line(format_args!("{} guards no more", standing.name));
+            // Its clients are answered yet, and what they are refused is recorded.
+            locked(&self.shown).going.push(standing.conduit);
         }
-        let mut told = Vec::new();
-        for (name, asked, server) in servers {
-            told.push(format!("listening on {}", shown(server.target())));
-            self.run(&name, asked, server);
+        for new in servers {
+            told.push(format!("listening on {}", shown(new.server.target())));
+            self.run(new);
         }
         for (standing, conduit) in self.standing.iter_mut().zip(&plan.conduits) {
-            standing.places.retain(|place| {
-                let stays = conduit.listen.contains(&place.asked);
-                if !stays {
+            standing.places.retain_mut(|place| {
+                let stays = conduit.listen.iter().find(|target| place.is_at(target));
+                if let Some(target) = stays {
+                    place.asked = target.clone();
+                } else {
                     self.setup.log.line(format_args!("listening on {} no more", shown(&place.asked)));
                     place.stop.stop();
                 }
-                stays
+                stays.is_some()
             });
         }
         for (at, lane) in std::mem::replace(&mut self.lanes, lanes) {
@@ -238,8 +331,8 @@ impl Running {
                 lane.close();
             }
         }
-        let conduits = self.standing.iter().map(|it| (it.name.clone(), Arc::clone(&it.conduit)));
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = conduits.collect();
+        let conduits = self.standing.iter().map(|it| (it.name.clone(), it.enforces, Arc::clone(&it.conduit)));
+        locked(&self.shown).conduits = conduits.collect();
         Ok(told)
     }
 
@@ -316,14 +409,15 @@ impl Running {
             conduit: Arc::new(conduit),
             places: Vec::new(),
             leads: plan.leads(),
+            enforces: plan.enforces,
         }
     }
 
-    fn run(&mut self, name: &str, asked: Target, server: Server) {
+    fn run(&mut self, New { name, label, asked, server }: New) {
         let Some(standing) = self.standing.iter_mut().find(|standing| standing.name == name) else { return };
         let (stop, reload) = (server.stop_handle(), server.reload_handle());
         let local = server.target().clone();
-        standing.places.push(Place { asked, local: local.clone(), stop, reload });
+        standing.places.push(Place { label, asked, local: local.clone(), stop, reload });
         let (conduit, ended) = (Arc::clone(&standing.conduit), self.ended.clone());
         tokio::spawn(async move {
             if let Err(error) = server.relay(conduit).await {
@@ -376,7 +470,9 @@ impl Running {
             standing.places.drain(..).for_each(|place| place.stop.stop());
         }
         // Each connection has an end of its own; what they say until then is counted.
-        let gone = || self.standing.iter().all(|standing| standing.conduit.status().clients == 0);
+        let going = std::mem::take(&mut locked(&self.shown).going);
+        let conduits = || self.standing.iter().map(|standing| &standing.conduit).chain(&going);
+        let gone = || conduits().all(|conduit| conduit.status().clients == 0);
         for _ in 0..100 {
             if gone() {
                 break;
@@ -386,21 +482,29 @@ impl Running {
             drop(_runtime);
             pause.await;
         }
-        self.standing.iter().for_each(|standing| standing.conduit.finish());
+        conduits().for_each(|conduit| conduit.finish());
     }
 
     /// What stands behind each place.
     pub(crate) fn leads(&self) -> Vec<String> {
-        let line = |it: &Standing| format!("{} leads {}", it.name, it.leads);
-        self.standing.iter().map(line).collect()
+        let mut lines = Vec::new();
+        for Standing { name, leads, enforces, .. } in &self.standing {
+            lines.push(format!("{name} leads {leads}"));
+            if *enforces != Enforces::All {
+                lines.push(format!("{name}: {enforces}"));
+            }
+        }
+        lines
     }
 
     /// What happens on each conduit, whenever it is asked.
-    pub(crate) fn watch(&self) -> impl Fn() -> Vec<(String, Status)> + Send + Sync + use<> {
+    pub(crate) fn watch(&self) -> impl Fn() -> Vec<(String, Enforces, Status)> + Send + Sync + use<> {
         let shown = Arc::clone(&self.shown);
         move || {
-            let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-            shown.iter().map(|(name, conduit)| (name.clone(), conduit.status())).collect()
+            let status = |(name, enforces, conduit): &(String, Enforces, Arc<Conduit>)| {
+                (name.clone(), *enforces, conduit.status())
+            };
+            locked(&shown).conduits.iter().map(status).collect()
         }
     }
 
@@ -410,7 +514,7 @@ impl Running {
 
     pub(crate) fn summary(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for (name, status) in self.watch()() {
+        for (name, _, status) in self.watch()() {
             let mut line = format!("{name}: {}", counted(status.requests, "request"));
             line.push_str(&format!(", {} refused, {} alerted", status.refused, status.alerted));
             let words: Vec<String> =
