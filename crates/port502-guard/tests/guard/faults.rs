@@ -232,3 +232,38 @@ async fn the_end_of_a_guard_answers_what_has_arrived() {
     settle().await;
     assert!(stand.served.is_finished());
 }
+
+#[tokio::test]
+async fn a_panic_ends_its_own_connection_and_no_other() {
+    let nobody = Fake::bind().await;
+    let gone = nobody.target();
+    drop(nobody);
+    let fake = Fake::bind().await;
+    let upstream = |target| crate::stand::upstream(Way::Own, target);
+    // Whoever is told that the device cannot be reached has a fault of its own.
+    let stand = Stand::of(crate::stand::engine(&policy(SITE)), upstream(fake.target()), |conduit| {
+        conduit.observed_by(std::sync::Arc::new(|reach: &port502_guard::Reach<'_>| {
+            assert!(!matches!(reach, port502_guard::Reach::Lost { .. }), "a fault");
+        }))
+    });
+    let (mut other, mut device, asked) = asking(&fake, &stand).await;
+    device.answer_register(&asked, 1).await;
+    assert!(other.receive().await.is_some());
+    stand.conduit.reroute(upstream(gone));
+    let mut unlucky = Client::connect(stand.address, 1).await;
+    unlucky.send(&mbap(1, 3, READ)).await;
+    unlucky.end().await;
+    while stand.conduit.status().clients != 1 {
+        tokio::task::yield_now().await;
+    }
+    // The other one is there, and so is the guard, with what it has to remember.
+    stand.conduit.reroute(upstream(fake.target()));
+    for client in [&mut other, &mut Client::connect(stand.address, 1).await] {
+        client.send(&mbap(2, 3, READ)).await;
+        let mut device = fake.accept().await;
+        let asked = device.asked().await;
+        device.answer_register(&asked, 2).await;
+        assert_eq!(client.receive().await, Some((2, 3, hex("03 02 0002"))));
+    }
+    assert_eq!(stand.conduit.status().unreachable, 1);
+}

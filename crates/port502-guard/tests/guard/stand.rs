@@ -116,11 +116,16 @@ impl Stand {
     }
 
     pub fn over(engine: Arc<Engine>, upstream: Upstream) -> Self {
+        Self::of(engine, upstream, |conduit| conduit)
+    }
+
+    /// With a conduit that somebody changes before it stands.
+    pub fn of(engine: Arc<Engine>, upstream: Upstream, change: impl FnOnce(Conduit) -> Conduit) -> Self {
         let (kept, evidence) = channel();
         let recorder = Recorder::start(vec![Box::new(Kept(kept))], Origin::default(), None).unwrap();
         let (recorder, clock) = (Arc::new(recorder), Arc::new(Clock::new(WeekMinute::default())));
-        let conduit =
-            Arc::new(Conduit::new(engine, upstream, Options::default(), clock, Arc::clone(&recorder)));
+        let conduit = Conduit::new(engine, upstream, Options::default(), clock, Arc::clone(&recorder));
+        let conduit = Arc::new(change(conduit));
         let mut options = server::Options::default();
         options.connections = 4_096;
         let server = Server::bind(&"tcp://127.0.0.1:0".parse().unwrap(), options).unwrap();
