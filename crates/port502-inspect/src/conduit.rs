@@ -37,13 +37,14 @@ use core::time::Duration;
 use port502_session::Instant;
 pub use port502_session::tap::{Direction, REUSED_AFTER};
 use port502_wire::mbap::{self, Decoder, Frame, Received, TransactionId};
-use port502_wire::{ExceptionCode, FunctionCode, PduError, Request, Response, UnitId};
+use port502_wire::{ExceptionCode, FunctionCode, PduError, Read, Request, Response, UnitId};
 
 use crate::engine::Peer;
 use crate::grants::Grants;
 use crate::judge::Moment;
+use crate::open::{Asked, Open, OpenRequests};
 use crate::policy::Refusal;
-use crate::state::{Ending, Generation, Sent, State};
+use crate::state::{Ending, Sent, State};
 use crate::verdict::{Objection, Reason, Verdict};
 
 /// The most that [`Sanity::open`] can be.
@@ -147,19 +148,6 @@ impl Outcome {
     }
 }
 
-/// A request that waits for its answer.
-#[derive(Debug)]
-struct Open {
-    transaction: TransactionId,
-    /// How many ids there had been.
-    issued: u64,
-    clients: TransactionId,
-    unit: UnitId,
-    since: Instant,
-    asked: Generation,
-    pdu: Vec<u8>,
-}
-
 impl Open {
     fn sent<'r>(&self, request: &'r Request<'r>, sanity: Sanity) -> Sent<'r> {
         Sent { unit: self.unit, request, asked: self.asked, at: self.since, within: sanity.answer_within }
@@ -178,10 +166,7 @@ pub struct Inspection {
     sanity: Sanity,
     peer: Peer,
     grants: Option<Arc<Grants>>,
-    /// The oldest first.
-    open: VecDeque<Open>,
-    /// Buffers of requests that are over.
-    spare: Vec<Vec<u8>>,
+    open: OpenRequests,
     /// Transaction ids that were given, or passed over.
     issued: u64,
     requests: u64,
@@ -199,8 +184,7 @@ impl Inspection {
             sanity: Sanity { open: sanity.open.clamp(1, OPEN_MAX), ..sanity },
             peer,
             grants: None,
-            open: VecDeque::new(),
-            spare: Vec::new(),
+            open: OpenRequests::new(),
             issued: 0,
             requests: 0,
             unanswered: VecDeque::new(),
@@ -225,7 +209,7 @@ impl Inspection {
     /// the last coil.
     #[must_use]
     pub fn passed(&self) -> Option<&[u8]> {
-        self.open.back().map(|open| open.pdu.as_slice())
+        self.open.last().map(|open| open.request.pdu())
     }
 
     /// How many requests wait for their answer.
@@ -237,6 +221,33 @@ impl Inspection {
     /// A frame came from the client. The rules are those that `state` has now: when they were replaced, this request is
     /// the first under the new ones.
     pub fn request(&mut self, state: &mut State, now: Moment, frame: &Frame<'_>) -> Judged {
+        match self.plain_request(state, now.at, frame) {
+            Some(transaction) => {
+                Judged { disposition: Disposition::Forward { transaction }, objection: None }
+            }
+            None => self.any_request(state, now, frame),
+        }
+    }
+
+    /// The same for a read where nothing is special and each item is allowed whatever else holds. It goes on under this id;
+    /// of all other requests it says nothing, and has done nothing.
+    #[inline]
+    fn plain_request(&mut self, state: &State, now: Instant, frame: &Frame<'_>) -> Option<TransactionId> {
+        let read = Read::parse(frame.pdu)?;
+        let grants = self.grants.as_ref()?;
+        let special = self.open.len() >= self.sanity.open
+            || !self.unanswered.is_empty()
+            || state.learned().is_some()
+            || self.open.of_client(frame.transaction).is_some();
+        if special || !state.allows_plainly(grants, frame.unit, read) {
+            return None;
+        }
+        self.requests += 1;
+        Some(self.goes_on(state, now, frame, Asked::Read(read)))
+    }
+
+    #[inline(never)]
+    fn any_request(&mut self, state: &mut State, now: Moment, frame: &Frame<'_>) -> Judged {
         self.requests += 1;
         let request = match Request::parse(frame.pdu) {
             Ok(request) => request,
@@ -245,15 +256,16 @@ impl Inspection {
         if let Some(learner) = &mut state.learner {
             learner.observe(now.at, &self.peer, frame.unit, &request);
         }
-        if let Some(at) = self.open.iter().position(|open| open.clients == frame.transaction) {
-            if self.open.get(at).is_some_and(|open| now.at.since(open.since) < REUSED_AFTER) {
+        if let Some(at) = self.open.of_client(frame.transaction) {
+            if self.open.at(at).is_some_and(|open| now.at.since(open.since) < REUSED_AFTER) {
                 return refused(Refusal::Drop, Reason::TransactionReused);
             }
             self.give_up(state, now.at, at);
         }
         if self.open.len() >= self.sanity.open {
             // A broadcast is never answered: it holds no place that somebody else needs.
-            if let Some(at) = self.open.iter().position(|open| self.is_broadcast(open.unit)) {
+            let broadcast = self.open.iter().position(|open| self.is_broadcast(open.unit));
+            if let Some(at) = broadcast {
                 self.give_up(state, now.at, at);
             }
         }
@@ -271,18 +283,35 @@ impl Inspection {
         if let Verdict::Refuse { objection, how } = verdict {
             return Judged { disposition: Disposition::Refuse(how), objection: Some(objection) };
         }
-        let transaction = self.free_id();
-        let mut pdu = self.spare.pop().unwrap_or_default();
-        pdu.clear();
-        pdu.extend_from_slice(frame.pdu);
-        if let Request::WriteMultipleCoils { block } = request {
-            clear_unused_bits(block.span().count(), &mut pdu);
-        }
-        let asked = state.generation();
-        let (clients, unit, since) = (frame.transaction, frame.unit, now.at);
-        let issued = self.issued;
-        self.open.push_back(Open { transaction, issued, clients, unit, since, asked, pdu });
+        let asked = match Read::parse(frame.pdu) {
+            Some(read) => Asked::Read(read),
+            None => {
+                let mut pdu = self.open.buffer();
+                pdu.extend_from_slice(frame.pdu);
+                if let Request::WriteMultipleCoils { block } = request {
+                    clear_unused_bits(block.span().count(), &mut pdu);
+                }
+                Asked::Pdu(pdu)
+            }
+        };
+        let transaction = self.goes_on(state, now.at, frame, asked);
         Judged { disposition: Disposition::Forward { transaction }, objection: verdict.objection().copied() }
+    }
+
+    /// The request waits for its answer from now on, under this id.
+    #[inline]
+    fn goes_on(&mut self, state: &State, now: Instant, frame: &Frame<'_>, request: Asked) -> TransactionId {
+        let transaction = self.free_id();
+        self.open.push(Open {
+            transaction,
+            issued: self.issued,
+            clients: frame.transaction,
+            unit: frame.unit,
+            since: now,
+            asked: state.generation(),
+            request,
+        });
+        transaction
     }
 
     /// A frame came from the server, under a transaction id that [`request`](Self::request) gave: the client's id, under
@@ -296,47 +325,73 @@ impl Inspection {
         now: Instant,
         frame: &Frame<'_>,
     ) -> Result<TransactionId, Reason> {
+        match self.plain_response(state, frame) {
+            Some(clients) => Ok(clients),
+            None => self.any_response(state, now, frame),
+        }
+    }
+
+    /// The same for the values that the oldest request asked for, where they teach nothing; as with
+    /// [`plain_request`](Self::plain_request).
+    #[inline]
+    fn plain_response(&mut self, state: &State, frame: &Frame<'_>) -> Option<TransactionId> {
+        let open = self.open.first()?;
+        let Asked::Read(read) = &open.request else { return None };
+        let fits = open.transaction == frame.transaction
+            && open.unit == frame.unit
+            && read.is_answered_by(frame.pdu)
+            && !state.learns_from(*read);
+        if !fits {
+            return None;
+        }
+        let clients = open.clients;
+        self.open.remove(0, |_| {});
+        self.remember(frame.transaction, true);
+        Some(clients)
+    }
+
+    #[inline(never)]
+    fn any_response(
+        &mut self,
+        state: &mut State,
+        now: Instant,
+        frame: &Frame<'_>,
+    ) -> Result<TransactionId, Reason> {
         let id = frame.transaction;
-        // Most devices answer in order.
-        let first = self.open.front().is_some_and(|open| open.transaction == id);
-        let at = if first { Some(0) } else { self.open.iter().position(|open| open.transaction == id) };
-        let Some((at, open)) = at.and_then(|at| Some((at, self.open.get(at)?))) else {
+        let Some((at, open)) = self.open.position(id).and_then(|at| Some((at, self.open.at(at)?))) else {
             return Err(self.belongs_to_nothing(id));
         };
         if open.unit != frame.unit {
             return Err(Reason::OtherUnit);
         }
-        if state.remembers_values() || !Response::is_plain_answer(frame.pdu, &open.pdu) {
-            let response = Response::parse(frame.pdu).map_err(Reason::MalformedResponse)?;
-            // It was parsed when it came.
-            let request = Request::parse(&open.pdu).map_err(Reason::Malformed)?;
-            response.answers(&request).map_err(Reason::Mismatch)?;
-            state.ended(now, &open.sent(&request, self.sanity), Ending::Answered(&response));
-        }
-        let open = if first { self.open.pop_front() } else { self.open.remove(at) };
-        let open = open.ok_or(Reason::Unsolicited)?;
+        let response = Response::parse(frame.pdu).map_err(Reason::MalformedResponse)?;
+        // It was parsed when it came.
+        let request = Request::parse(open.request.pdu()).map_err(Reason::Malformed)?;
+        response.answers(&request).map_err(Reason::Mismatch)?;
+        state.ended(now, &open.sent(&request, self.sanity), Ending::Answered(&response));
+        let clients = open.clients;
+        self.open.remove(at, |_| {});
         self.remember(id, true);
-        self.spare.push(open.pdu);
-        Ok(open.clients)
+        Ok(clients)
     }
 
     /// When to look at [`handle_timeout`](Self::handle_timeout); `None` while nothing is open.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.open.front().map(|open| open.since + self.sanity.answer_within)
+        self.open.first().map(|open| open.since + self.sanity.answer_within)
     }
 
     /// Gives up what has waited for too long, and tells it. A broadcast is not told: nobody answers it.
     pub fn handle_timeout(&mut self, state: &mut State, now: Instant, sink: &mut impl FnMut(Event<'_>)) {
         while self.poll_timeout().is_some_and(|at| at <= now) {
-            if let Some(open) = self.open.front().filter(|open| !self.is_broadcast(open.unit)) {
+            if let Some(open) = self.open.first().filter(|open| !self.is_broadcast(open.unit)) {
                 sink(Event {
                     direction: Direction::ToServer,
                     outcome: Outcome::Noted,
                     objection: Objection::of(Reason::Unanswered),
                     transaction: Some(open.clients),
                     unit: Some(open.unit),
-                    pdu: &open.pdu,
+                    pdu: open.request.pdu(),
                 });
             }
             self.give_up(state, now, 0);
@@ -363,7 +418,7 @@ impl Inspection {
     /// The connection to the client or to the server has ended: nothing that is open will be answered. To be called once,
     /// however it ends, as values stay uncertain for as long as a write of them is open.
     pub fn close(&mut self, state: &mut State, now: Instant) {
-        while !self.open.is_empty() {
+        while self.open.len() != 0 {
             self.give_up(state, now, 0);
         }
     }
@@ -390,15 +445,18 @@ impl Inspection {
     }
 
     fn end(&mut self, state: &mut State, now: Instant, at: usize, ending: Ending<'_>) {
-        let Some(open) = self.open.remove(at) else { return };
-        if let Ok(request) = Request::parse(&open.pdu) {
-            state.ended(now, &open.sent(&request, self.sanity), ending);
+        let sanity = self.sanity;
+        let over = self.open.remove(at, |open| {
+            if let Ok(request) = Request::parse(open.request.pdu()) {
+                state.ended(now, &open.sent(&request, sanity), ending);
+            }
+            (open.transaction, open.unit)
+        });
+        let Some((transaction, unit)) = over else { return };
+        if !self.is_broadcast(unit) {
+            self.unanswered.push_back(transaction);
         }
-        if !self.is_broadcast(open.unit) {
-            self.unanswered.push_back(open.transaction);
-        }
-        self.remember(open.transaction, false);
-        self.spare.push(open.pdu);
+        self.remember(transaction, false);
     }
 
     fn belongs_to_nothing(&mut self, id: TransactionId) -> Reason {
@@ -433,7 +491,7 @@ impl Inspection {
             let [.., high, low] = self.issued.to_be_bytes();
             let id = TransactionId(u16::from_be_bytes([high, low]));
             // Ids go round: before one comes again, none can be taken.
-            let round = self.open.front().is_some_and(|open| self.issued - open.issued > u16::MAX.into());
+            let round = self.open.first().is_some_and(|open| self.issued - open.issued > u16::MAX.into());
             if !round && self.unanswered.is_empty() {
                 return id;
             }
@@ -559,7 +617,11 @@ impl Inline {
                 }
             };
             self.from_client.began = None;
-            let Judged { disposition, objection } = self.inspection.request(state, now, &frame);
+            if let Some(transaction) = self.inspection.plain_request(state, now.at, &frame) {
+                put(&mut output.to_server, transaction, &frame);
+                continue;
+            }
+            let Judged { disposition, objection } = self.inspection.any_request(state, now, &frame);
             let outcome = match disposition {
                 Disposition::Forward { transaction } => {
                     // Of others it is what has come.
@@ -617,7 +679,11 @@ impl Inline {
                 }
             };
             self.from_server.began = None;
-            match self.inspection.response(state, now.at, &frame) {
+            if let Some(transaction) = self.inspection.plain_response(state, &frame) {
+                put(&mut output.to_client, transaction, &frame);
+                continue;
+            }
+            match self.inspection.any_response(state, now.at, &frame) {
                 Ok(transaction) => put(&mut output.to_client, transaction, &frame),
                 Err(reason) => {
                     let outcome = Outcome::Refused(Refusal::Drop);

@@ -153,11 +153,16 @@ impl Grants {
     }
 
     /// Where the rules for a request are; `None` when there is none.
+    pub(crate) fn find_for(&self, unit: UnitId, request: &Request<'_>) -> Option<Found<'_>> {
+        self.find(unit, request.function(), sub_function(request))
+    }
+
+    /// The same for a function, and its sub-function where it has one.
     #[inline]
-    pub(crate) fn find(&self, unit: UnitId, request: &Request<'_>) -> Option<Found<'_>> {
+    pub(crate) fn find(&self, unit: UnitId, function: FunctionCode, sub: Option<u16>) -> Option<Found<'_>> {
         let tables = self.tables.as_ref().ok()?;
         let unit = tables.units.get(usize::from(unit.0)).copied().unwrap_or(0);
-        let function = tables.functions.of(request);
+        let function = tables.functions.of(function, sub);
         let cell = usize::from(unit) * tables.functions.count + usize::from(function);
         let sheet = tables.cells.get(cell).and_then(|at| tables.sheets.get(*at as usize))?;
         Some(Found { tables, sheet })
@@ -170,7 +175,7 @@ impl Grants {
             Err(reason) => return *reason,
             Ok(tables) => tables,
         };
-        match self.find(unit, request) {
+        match self.find_for(unit, request) {
             Some(found) if found.sheet.allows => Reason::Address,
             _ if tables.allowed_units.get(usize::from(unit.0)) == Some(&true) => Reason::Function,
             _ if tables.allowed_units.contains(&true) => Reason::Unit,
@@ -191,9 +196,8 @@ pub(crate) fn sub_function(request: &Request<'_>) -> Option<u16> {
 
 impl FunctionClasses {
     #[inline]
-    fn of(&self, request: &Request<'_>) -> u16 {
-        let function = request.function();
-        if let Some(sub) = sub_function(request)
+    fn of(&self, function: FunctionCode, sub: Option<u16>) -> u16 {
+        if let Some(sub) = sub
             && let Ok(at) = self.subs.binary_search_by_key(&(function.0, sub), |(code, sub, _)| (*code, *sub))
         {
             return self.subs.get(at).map_or(0, |(.., class)| *class);

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 
 use port502_session::Instant;
 use port502_wire::value::{Value, ValueType};
-use port502_wire::{Request, Table, UnitId};
+use port502_wire::{Read, Request, Table, UnitId};
 
 use crate::engine::{Compiled, Engine, Sequel, Step, Tag};
 use crate::grants::{Candidate, Grants};
@@ -126,9 +126,6 @@ impl State {
         unit: UnitId,
         request: &Request<'_>,
     ) -> Verdict {
-        if let Some(rule) = self.plainly(grants, unit, request) {
-            return Verdict::Pass { rule };
-        }
         self.takes.clear();
         let asked = Asked { now, client: client.to_canonical(), unit, request };
         let verdict = self.weigh(grants, &asked);
@@ -139,31 +136,17 @@ impl State {
         verdict
     }
 
-    /// The rule of the first item of a read of one table, where each of its items is allowed by a rule that has no other
-    /// condition: most requests are such. Of all else it says nothing; [`weigh`](Self::weigh) says the same of these, and
-    /// costs several times as much.
+    /// Whether each item of a read is allowed by a rule that has no other condition: most requests are such. Then
+    /// [`judge`](Self::judge) says [`Verdict::Pass`], takes nothing from rates and remembers nothing, and costs several times
+    /// as much.
     #[inline]
-    fn plainly(&self, grants: &Grants, unit: UnitId, request: &Request<'_>) -> Option<usize> {
-        let (table, span) = match request {
-            Request::ReadHoldingRegisters { span } => (Table::HoldingRegisters, (span.start(), span.count())),
-            Request::ReadInputRegisters { span } => (Table::InputRegisters, (span.start(), span.count())),
-            Request::ReadCoils { span } => (Table::Coils, (span.start(), span.count())),
-            Request::ReadDiscreteInputs { span } => (Table::DiscreteInputs, (span.start(), span.count())),
-            _ => return None,
-        };
-        let engine = &*self.engine;
-        if !Arc::ptr_eq(&grants.engine, &self.engine) || engine.client_rate.is_some() {
-            return None;
+    pub(crate) fn allows_plainly(&self, grants: &Grants, unit: UnitId, read: Read) -> bool {
+        if !Arc::ptr_eq(&grants.engine, &self.engine) || self.engine.client_rate.is_some() {
+            return false;
         }
-        let (start, count) = span;
-        let mut decides = None;
-        for (_, _, candidates) in
-            grants.find(unit, request)?.run(table, start, start.saturating_add(count - 1))
-        {
-            let candidate = candidates.first().filter(|candidate| candidate.is_plain())?;
-            decides = decides.or(Some(candidate.rule()));
-        }
-        decides
+        let Some(found) = grants.find(unit, read.function(), None) else { return false };
+        let mut pieces = found.run(read.table(), read.first(), read.last());
+        pieces.all(|(_, _, candidates)| candidates.first().is_some_and(|candidate| candidate.is_plain()))
     }
 
     fn weigh(&mut self, grants: &Grants, asked: &Asked<'_>) -> Verdict {
@@ -189,7 +172,7 @@ impl State {
             }
         };
         let demands = demands(asked.request);
-        match grants.find(asked.unit, asked.request) {
+        match grants.find_for(asked.unit, asked.request) {
             None => {
                 let reason = grants.lacking(asked.unit, asked.request);
                 let item = demands.first().copied().flatten().map(|demand| (demand.table, demand.first));

@@ -28,6 +28,7 @@ mod hours;
 mod judge;
 pub mod learn;
 pub mod network;
+mod open;
 pub mod policy;
 mod rate;
 pub mod state;

@@ -25,7 +25,7 @@ use core::time::Duration;
 
 use port502_session::Instant;
 use port502_wire::value::Value;
-use port502_wire::{ExceptionCode, Request, Response, UnitId};
+use port502_wire::{ExceptionCode, Read, Request, Response, UnitId};
 
 use crate::engine::{Engine, Peer};
 use crate::grants::Grants;
@@ -344,9 +344,11 @@ impl State {
         }
     }
 
-    /// Whether what responses say matters to any rule.
-    pub(crate) fn remembers_values(&self) -> bool {
-        !self.engine.probes.is_empty()
+    /// Whether what a read shows matters to any rule.
+    #[inline]
+    pub(crate) fn learns_from(&self, read: Read) -> bool {
+        let probes = &self.engine.probes;
+        !probes.is_empty() && probes.touching(read.table(), read.first(), read.last()).next().is_some()
     }
 
     /// How many changes have gone out so far. To be asked for behind [`judge`](Self::judge), and given back to

@@ -1,0 +1,128 @@
+//! Requests that wait for their answer.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use port502_session::Instant;
+use port502_wire::mbap::TransactionId;
+use port502_wire::{Read, UnitId};
+
+use crate::state::Generation;
+
+/// By so many of the low bits of their clients' ids requests are counted.
+const BITS: u16 = 6;
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Open {
+    /// Its id on the way to the server.
+    pub(crate) transaction: TransactionId,
+    /// How many ids there had been.
+    pub(crate) issued: u64,
+    /// Its client's id.
+    pub(crate) clients: TransactionId,
+    pub(crate) unit: UnitId,
+    pub(crate) since: Instant,
+    pub(crate) asked: Generation,
+    pub(crate) request: Asked,
+}
+
+/// What was asked for, as it went on.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// Most requests: a client with sixteen of them has no memory of its own for them.
+    Read(Read),
+    Pdu(Vec<u8>),
+}
+
+impl Asked {
+    pub(crate) fn pdu(&self) -> &[u8] {
+        match self {
+            Asked::Read(read) => read.pdu(),
+            Asked::Pdu(pdu) => pdu,
+        }
+    }
+}
+
+/// The open requests of one connection, the oldest first.
+#[derive(Debug)]
+pub(crate) struct OpenRequests {
+    all: VecDeque<Open>,
+    /// How many have a client's id that ends in these bits: mostly none, and then nothing is searched.
+    by_client: [u8; 1 << BITS],
+    /// Buffers of requests that are over.
+    spare: Vec<Vec<u8>>,
+}
+
+impl OpenRequests {
+    pub(crate) const fn new() -> Self {
+        OpenRequests { all: VecDeque::new(), by_client: [0; 1 << BITS], spare: Vec::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Open> {
+        self.all.iter()
+    }
+
+    pub(crate) fn first(&self) -> Option<&Open> {
+        self.all.front()
+    }
+
+    pub(crate) fn last(&self) -> Option<&Open> {
+        self.all.back()
+    }
+
+    pub(crate) fn at(&self, at: usize) -> Option<&Open> {
+        self.all.get(at)
+    }
+
+    /// A buffer for a PDU; it comes back when the request is over.
+    pub(crate) fn buffer(&mut self) -> Vec<u8> {
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.clear();
+        buffer
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, open: Open) {
+        if let Some(count) = self.by_client.get_mut(slot(open.clients)) {
+            *count = count.saturating_add(1);
+        }
+        self.all.push_back(open);
+    }
+
+    /// The one that a client calls so.
+    #[inline]
+    pub(crate) fn of_client(&self, id: TransactionId) -> Option<usize> {
+        if self.by_client.get(slot(id)) == Some(&0) {
+            return None;
+        }
+        self.all.iter().position(|open| open.clients == id)
+    }
+
+    /// The one that is called so on the way to the server. Most devices answer in order.
+    pub(crate) fn position(&self, id: TransactionId) -> Option<usize> {
+        self.all.iter().position(|open| open.transaction == id)
+    }
+
+    /// Takes one out; `with` sees it before its buffer is used for others.
+    #[inline]
+    pub(crate) fn remove<R>(&mut self, at: usize, with: impl FnOnce(&Open) -> R) -> Option<R> {
+        let open = if at == 0 { self.all.pop_front() } else { self.all.remove(at) }?;
+        if let Some(count) = self.by_client.get_mut(slot(open.clients)) {
+            *count = count.saturating_sub(1);
+        }
+        let said = with(&open);
+        if let Asked::Pdu(pdu) = open.request {
+            self.spare.push(pdu);
+        }
+        Some(said)
+    }
+}
+
+fn slot(id: TransactionId) -> usize {
+    usize::from(id.0 & ((1 << BITS) - 1))
+}
