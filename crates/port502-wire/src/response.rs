@@ -1,7 +1,7 @@
 use crate::device_identification::MEI;
 use crate::request::{emit_counted, finish, too_long, wrong_length};
 use crate::{
-    Bits, DeviceIdentification, EmitError, ExceptionCode, FileWrites, FunctionCode, PDU_MAX, PduError, Read,
+    Bits, DeviceIdentification, EmitError, ExceptionCode, FileWrites, FunctionCode, PDU_MAX, PduError,
     RecordsRead, Registers, Request, SubFunction, Writer,
 };
 
@@ -220,7 +220,21 @@ impl<'a> Response<'a> {
     #[inline]
     #[must_use]
     pub fn is_plain_answer(response: &[u8], request: &[u8]) -> bool {
-        Read::parse(request).is_some_and(|read| read.is_answered_by(response))
+        let &[asked, _, _, high, low] = request else { return false };
+        let &[function, count, ref values @ ..] = response else { return false };
+        let implied = match FunctionCode(asked) {
+            FunctionCode::READ_COILS | FunctionCode::READ_DISCRETE_INPUTS => {
+                crate::bits::bytes_for(word(high, low))
+            }
+            FunctionCode::READ_HOLDING_REGISTERS | FunctionCode::READ_INPUT_REGISTERS => {
+                usize::from(word(high, low)) * 2
+            }
+            _ => return false,
+        };
+        function == asked
+            && usize::from(count) == implied
+            && values.len() == implied
+            && (1..=VALUE_BYTES_MAX).contains(&implied)
     }
 
     /// Reads a response PDU to its end.

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use port502_wire::{ExceptionCode, Request, Table};
+use port502_wire::{ExceptionCode, Read, Request, Table};
 
 /// A read of one table, in a number that sorts by unit, table and first address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -56,17 +56,20 @@ pub(super) enum Effect {
 /// The exception that is owed for a request that the strict parser refuses.
 #[inline]
 pub(super) fn effect(pdu: &[u8]) -> Result<Effect, ExceptionCode> {
+    if let Some(read) = Read::parse(pdu) {
+        return Ok(Effect::Read { table: read.table(), start: read.first(), count: read.count() });
+    }
+    effect_of_any(pdu)
+}
+
+#[inline(never)]
+fn effect_of_any(pdu: &[u8]) -> Result<Effect, ExceptionCode> {
     let request = Request::parse(pdu).map_err(port502_wire::PduError::exception)?;
-    let read = |table, start, count| Effect::Read { table, start, count };
     let write = |table, start: u16, count: u16| Effect::Write {
         table,
         addresses: start..=start.saturating_add(count.saturating_sub(1)),
     };
     Ok(match &request {
-        Request::ReadCoils { span } => read(Table::Coils, span.start(), span.count()),
-        Request::ReadDiscreteInputs { span } => read(Table::DiscreteInputs, span.start(), span.count()),
-        Request::ReadHoldingRegisters { span } => read(Table::HoldingRegisters, span.start(), span.count()),
-        Request::ReadInputRegisters { span } => read(Table::InputRegisters, span.start(), span.count()),
         Request::WriteSingleCoil { address, .. } => write(Table::Coils, *address, 1),
         Request::WriteSingleRegister { address, .. } | Request::MaskWriteRegister { address, .. } => {
             write(Table::HoldingRegisters, *address, 1)
