@@ -75,11 +75,40 @@ struct Sheet {
     allows: bool,
 }
 
+/// So few pieces of a table are searched whole: they lie in two lines of memory, and an index would be larger than they are.
+const FEW_PIECES: usize = 64;
+
 /// All addresses of a table, in pieces: each begins at its `first` and ends where the next begins.
 #[derive(Debug, Default)]
 struct Pieces {
     firsts: Vec<u16>,
     lists: Vec<List>,
+    /// By the upper byte of an address: how many pieces begin below all that have it, and behind them how many there are. A
+    /// search in many pieces meets little memory so. Empty where they are few.
+    blocks: Vec<u32>,
+}
+
+impl Pieces {
+    /// The piece that an address is in.
+    #[inline]
+    fn of(&self, address: u16) -> usize {
+        let [upper, _] = address.to_be_bytes();
+        let (from, end) = match self.blocks.get(usize::from(upper)..) {
+            Some(&[from, end, ..]) => (from as usize, end as usize),
+            _ => (0, self.firsts.len()),
+        };
+        let within = self.firsts.get(from..end).unwrap_or_default();
+        (from + within.partition_point(|first| *first <= address)).saturating_sub(1)
+    }
+
+    /// Makes searches in many pieces short.
+    fn index(&mut self) {
+        if self.firsts.len() <= FEW_PIECES {
+            return;
+        }
+        let below = |upper: u32| self.firsts.partition_point(|first| u32::from(*first) < upper << 8);
+        self.blocks = (0..=256).map(|upper| u32::try_from(below(upper)).unwrap_or(u32::MAX)).collect();
+    }
 }
 
 /// Where in [`Tables::candidates`].
@@ -227,7 +256,7 @@ impl<'g> Found<'g> {
             Table::InputRegisters => input_registers,
             Table::HoldingRegisters => holding_registers,
         };
-        let at = pieces.firsts.partition_point(|piece| *piece <= first).saturating_sub(1);
+        let at = pieces.of(first);
         Run { found: self, pieces, at, next: first, last, ended: false }
     }
 }
@@ -384,7 +413,8 @@ impl Maker {
 
     fn pieces(&mut self, engine: &Engine, mut edges: Vec<(u32, bool, Candidate)>) -> Result<Pieces, Reason> {
         edges.sort_unstable();
-        let mut pieces = Pieces { firsts: alloc::vec![0], lists: alloc::vec![List::default()] };
+        let mut pieces =
+            Pieces { firsts: alloc::vec![0], lists: alloc::vec![List::default()], blocks: Vec::new() };
         // The same range may be in a rule twice.
         let mut here: BTreeMap<Candidate, u32> = BTreeMap::new();
         let mut edges = edges.into_iter().peekable();
@@ -412,6 +442,7 @@ impl Maker {
                 }
             }
         }
+        pieces.index();
         Ok(pieces)
     }
 
@@ -539,5 +570,32 @@ impl FunctionClasses {
         let of_subs = subs.iter().enumerate().map(with_class).collect();
         let count = stand_for.len();
         Ok(Classified { classes: FunctionClasses { codes, subs: of_subs, count }, count, stand_for })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where pieces begin does not matter to what is found, nor how many there are.
+    #[track_caller]
+    fn check(firsts: Vec<u16>) {
+        let mut pieces = Pieces { firsts, ..Pieces::default() };
+        pieces.index();
+        assert_eq!(pieces.blocks.is_empty(), pieces.firsts.len() <= FEW_PIECES);
+        for address in 0..=u16::MAX {
+            let want = pieces.firsts.iter().rposition(|first| *first <= address);
+            assert_eq!(Some(pieces.of(address)), want, "address {address} in {:?}", pieces.firsts);
+        }
+    }
+
+    #[test]
+    fn an_address_is_in_the_last_piece_that_begins_at_it_or_before() {
+        check(alloc::vec![0]);
+        check((0..64).map(|at| at * 0x0400).collect());
+        check((0..65).map(|at| at * 0x03F0).collect());
+        check((0..300).collect());
+        check([0].into_iter().chain(0xFF80..=0xFFFF).collect());
+        check([0].into_iter().chain(0x12C0..0x1340).chain([0x8000, 0x80FF, 0x8100, 0x8101]).collect());
     }
 }
