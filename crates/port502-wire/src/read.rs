@@ -1,4 +1,4 @@
-use crate::{FunctionCode, Table};
+use crate::{FunctionCode, Response, Table};
 
 /// A read of one table: functions 01 to 04, whole, and within what the specification allows.
 ///
@@ -82,13 +82,7 @@ impl Read {
     #[inline]
     #[must_use]
     pub fn is_answered_by(&self, response: &[u8]) -> bool {
-        let &[function, bytes, ref values @ ..] = response else { return false };
-        let implied = if self.table().is_bits() {
-            crate::bits::bytes_for(self.count())
-        } else {
-            usize::from(self.count()) * 2
-        };
-        function == self.pdu[0] && usize::from(bytes) == implied && values.len() == implied
+        Response::is_plain_answer(response, &self.pdu)
     }
 }
 
