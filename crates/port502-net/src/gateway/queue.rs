@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use port502_wire::mbap::TransactionId;
+use port502_wire::mbap::{self, TransactionId};
 use port502_wire::{ExceptionCode, PDU_MAX, UnitId};
 use tokio::time::Instant;
 
@@ -36,8 +36,9 @@ pub const QUEUED_MAX: usize = 16_384;
 /// So many clients share what a link takes at once, when all have more to ask.
 const TURNS: usize = 4;
 
-/// A link that takes so many requests at once is given them by the half when they are too many: what goes out one by one,
-/// as answers come, comes back one by one too, and costs a system call each time.
+/// A link that takes so many requests at once is given them by more than half when they are too many: what goes out one by
+/// one, as answers come, comes back one by one too, and costs a system call each time. On such a link, answers to one
+/// client are kept together too.
 const DEEP: usize = 16;
 
 /// No slot.
@@ -143,10 +144,17 @@ struct Client {
     queue: VecDeque<u32>,
     /// Whether it stands in the ring.
     in_ring: bool,
+    /// Whether its turn has come and was put off.
+    passed: bool,
     open: usize,
     /// Writes submitted, and those that have come to their end.
     writes: u64,
     writes_done: u64,
+    /// Answers that are not in the inbox yet, and how many.
+    answers: Vec<u8>,
+    settled: usize,
+    /// Whether they go there at the end of this burst.
+    due: bool,
 }
 
 #[derive(Debug)]
@@ -184,6 +192,8 @@ pub(super) struct Queue {
     requests: Vec<Request>,
     free_requests: Vec<u32>,
     ring: VecDeque<Due>,
+    /// Clients whose inboxes get what has come for them at the end of this burst.
+    due: Vec<u32>,
     /// Requests that the client in front has got out in this turn.
     turn: usize,
     /// The reads among them that others can share.
@@ -192,7 +202,7 @@ pub(super) struct Queue {
     cache: Cache,
     queued: usize,
     in_flight: usize,
-    /// As many have been out as may be, and more wait: half of them have to come back before the next go.
+    /// As many have been out as may be, and more wait: more than half of them have to come back before the next go.
     full: bool,
     not_before: Option<Instant>,
     /// Until then nobody tries to connect.
@@ -209,6 +219,7 @@ impl Queue {
             requests: Vec::new(),
             free_requests: Vec::new(),
             ring: VecDeque::new(),
+            due: Vec::new(),
             turn: 0,
             alike: Alike::default(),
             units: (0..=u8::MAX).map(|_| None).collect(),
@@ -395,9 +406,15 @@ impl Queue {
                 self.full = true;
                 return None;
             }
-            if limit >= DEEP && (self.full && self.in_flight > limit / 2 || !self.has_room_for_turn(limit)) {
-                self.full = true;
-                return None;
+            if limit >= DEEP {
+                if self.full && self.in_flight >= limit / 2 {
+                    return None;
+                }
+                self.put_off();
+                if !self.has_room_for_turn(limit) {
+                    self.full = true;
+                    return None;
+                }
             }
             self.full = false;
             if self.not_before.is_some_and(|at| now < at) {
@@ -442,6 +459,22 @@ impl Queue {
         Some(Outgoing { slot, unit: request.unit, pdu, timeout })
     }
 
+    /// Clients with requests out let the others go first, once: when those are answered they ask for more, and all of it goes
+    /// out together. Else what was torn apart, at the start say, would stay so for ever.
+    #[inline]
+    fn put_off(&mut self) {
+        if self.turn != 0 {
+            return;
+        }
+        while let (Some(Due::Client(at)), 2..) = (self.ring.front(), self.ring.len()) {
+            let Some(client) = self.clients.get_mut(*at as usize) else { return };
+            if client.open <= client.queue.len() || std::mem::replace(&mut client.passed, true) {
+                return;
+            }
+            self.ring.rotate_left(1);
+        }
+    }
+
     /// Whether all that a client may get out in its turn has room: what is torn apart here stays so for ever, because
     /// a client asks for more as its answers come.
     #[inline]
@@ -462,6 +495,10 @@ impl Queue {
         if let Some(client) = client {
             client.queue.pop_front();
             client.in_ring = !client.queue.is_empty();
+            client.passed = false;
+            if client.settled != 0 && !std::mem::replace(&mut client.due, true) {
+                self.due.push(at);
+            }
             if client.in_ring {
                 self.turn += 1;
                 if self.turn < self.options.in_flight / TURNS {
@@ -584,12 +621,21 @@ impl Queue {
         let exception = pdu.first().is_some_and(|function| function & 0x80 != 0);
         self.status.answered += 1;
         self.status.exceptions += u64::from(exception);
-        self.deliver(&ended.waiter, ended.write, |inbox, to| inbox.answer(to.transaction, to.asked, pdu));
+        self.deliver(&ended.waiter, ended.write, Some(pdu), false);
         for waiter in &ended.joined {
-            self.deliver(waiter, ended.write, |inbox, to| inbox.answer(to.transaction, to.asked, pdu));
+            self.deliver(waiter, ended.write, Some(pdu), true);
         }
         if dead {
             self.silent(unit, ended.probe, now);
+        }
+    }
+
+    /// A burst of answers is at its end: those whom they are for are woken, each once.
+    pub(super) fn hand_over(&mut self) {
+        for at in self.due.drain(..) {
+            if let Some(client) = self.clients.get_mut(at as usize) {
+                client.hand_over();
+            }
         }
     }
 
@@ -615,15 +661,13 @@ impl Queue {
             _ => ExceptionCode::GatewayTargetFailedToRespond,
         };
         for waiter in std::iter::once(&ended.waiter).chain(&ended.joined) {
-            let refused = self.deliver(waiter, ended.write, |inbox, to| {
-                if why == Failure::Broadcast {
-                    inbox.keep_silent();
-                } else {
-                    inbox.refuse(to.transaction, to.asked, ended.function, code);
-                }
-            });
-            if refused && why != Failure::Broadcast {
+            let refusal = [ended.function | 0x80, code.code()];
+            let answer = (why != Failure::Broadcast).then_some(&refusal[..]);
+            if self.deliver(waiter, ended.write, answer, false) && answer.is_some() {
                 self.count_refused(code);
+            }
+            if let Some(client) = self.client(waiter.client) {
+                client.hand_over();
             }
         }
         match why {
@@ -769,14 +813,25 @@ impl Queue {
         Some(ended)
     }
 
-    /// Whether the client was still there.
+    /// The end of a request for one who asked it, `None` being silence; whether the client was still there.
+    ///
+    /// What came `early`, with the answer to another's read, waits where many requests go out at once until its client's
+    /// turn comes: a client that is given its answers one by one asks one by one from then on, and each costs as much
+    /// as a burst.
     #[inline]
-    fn deliver(&mut self, waiter: &Waiter, write: bool, put: impl FnOnce(&Inbox, &Waiter)) -> bool {
+    fn deliver(&mut self, waiter: &Waiter, write: bool, pdu: Option<&[u8]>, early: bool) -> bool {
+        let may_wait = early && self.in_flight_max() >= DEEP;
         let Some(client) = self.client(waiter.client) else { return false };
         client.open -= 1;
         client.writes_done += u64::from(write);
-        if let Some(inbox) = &client.inbox {
-            put(inbox, waiter);
+        client.settled += 1;
+        if let Some(pdu) = pdu {
+            client.answers.extend_from_slice(&mbap::header(waiter.transaction, waiter.asked, pdu.len()));
+            client.answers.extend_from_slice(pdu);
+        }
+        let waits = may_wait && !client.queue.is_empty();
+        if !waits && !std::mem::replace(&mut client.due, true) {
+            self.due.push(waiter.client.slot);
         }
         true
     }
@@ -828,6 +883,18 @@ impl Unit {
     fn new(now: Instant) -> Box<Unit> {
         let status = UnitStatus::default();
         Box::new(Unit { breaker: Breaker::new(now), epoch: 0, writes_out: 0, status })
+    }
+}
+
+impl Client {
+    /// Puts what has come for it into its inbox.
+    #[inline]
+    fn hand_over(&mut self) {
+        self.due = false;
+        let settled = std::mem::take(&mut self.settled);
+        if let (Some(inbox), 1..) = (&self.inbox, settled) {
+            inbox.put(&mut self.answers, settled);
+        }
     }
 }
 

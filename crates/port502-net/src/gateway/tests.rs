@@ -191,6 +191,99 @@ async fn identical_reads_are_asked_once_and_others_each() {
     assert_eq!(asked.load(Relaxed), 3);
 }
 
+/// Two bursts take a client half the system calls of one answer here and one there, and it asks again as it is answered.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_early_waits_for_the_others_of_its_client_on_deep_links_only() {
+    for (in_flight, early) in [(16, 0), (15, 1)] {
+        let plant = plant(options(in_flight), |frame| {
+            vec![(MS * 10, answer(frame, &registers(frame.unit, frame.pdu)))]
+        });
+        let (mut a, mut b, mut c) = (Peer::of(&plant.lane), Peer::of(&plant.lane), Peer::of(&plant.lane));
+        for start in 0..in_flight {
+            a.submit(1, &read(u16::try_from(start).unwrap(), 1));
+        }
+        sleep(MS).await;
+        // The link is full. Both share the answer to what is out; one of them wants something else too.
+        let (_, ids) = (c.submit(1, &read(0, 1)), [b.submit(1, &read(0, 1)), b.submit(1, &read(100, 1))]);
+        sleep(MS * 10).await;
+        assert_eq!(c.inbox.take().1, 1, "it waits for nothing else");
+        let (frames, settled) = b.inbox.take();
+        assert_eq!(settled, early, "{in_flight} in flight");
+        b.inbox.put(&mut frames.clone(), settled);
+        sleep(MS * 10).await;
+        let (mut frames, settled) = b.inbox.take();
+        assert_eq!(settled, 2);
+        b.inbox.put(&mut frames, settled);
+        for (id, start) in ids.into_iter().zip([0, 100]) {
+            assert_eq!(b.answer(id, 1).await, registers(UnitId(1), &read(start, 1)));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn early_answers_come_when_their_client_is_told_of_anything() {
+    // The unit is silent to one of three reads; the link is given up on, or the request has waited for too long.
+    let mut options = options(16);
+    (options.timeout, options.wait) = (MS * 50, MS * 20);
+    let plant = plant(options, |frame| match frame.pdu {
+        [_, 1, ..] => Vec::new(),
+        _ => vec![(MS * 30, answer(frame, &registers(frame.unit, frame.pdu)))],
+    });
+    let (mut a, mut b, mut c) = (Peer::of(&plant.lane), Peer::of(&plant.lane), Peer::of(&plant.lane));
+    for start in 0..16 {
+        a.submit(1, &read(start, 1));
+    }
+    sleep(MS).await;
+    // What has waited for too long is told so when its turn comes.
+    let ids = [b.submit(1, &read(0, 1)), b.submit(1, &read(50, 1))];
+    assert_eq!(b.answer(ids[0], 1).await, registers(UnitId(1), &read(0, 1)));
+    assert_eq!(b.answer(ids[1], 1).await, [0x83, PATH]);
+    for start in 0..16 {
+        a.submit(1, &read(start, 1));
+    }
+    sleep(MS * 15).await;
+    let ids = [c.submit(1, &read(0, 1)), c.submit(1, &read(0x100, 1))];
+    sleep(MS * 16).await;
+    // Its turn has come, and nobody knows yet that no answer will: others' answers end the waiting.
+    assert_eq!((c.inbox.take().1, plant.lane.status().in_flight), (0, 1));
+    a.submit(1, &read(16, 1));
+    sleep(MS * 31).await;
+    let (mut frames, settled) = c.inbox.take();
+    assert_eq!((settled, plant.lane.status().in_flight), (1, 1));
+    c.inbox.put(&mut frames, settled);
+    assert_eq!(c.answer(ids[0], 1).await, registers(UnitId(1), &read(0, 1)));
+    assert_eq!(c.answer(ids[1], 1).await, [0x83, SILENT]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_torn_apart_goes_out_together_again() {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&order);
+    let plant = plant(options(16), move |frame| {
+        seen.lock().unwrap().push(frame.pdu[1]);
+        vec![(MS * 10, answer(frame, &registers(frame.unit, frame.pdu)))]
+    });
+    // Reads of as many addresses, of which the upper byte says whose they are.
+    let ask = |peer: &mut Peer, whose: u16, addresses: std::ops::Range<u16>| {
+        addresses.map(|at| peer.submit(1, &read(whose << 8 | at, 1))).last().unwrap()
+    };
+    let (mut a, mut b, mut c) = (Peer::of(&plant.lane), Peer::of(&plant.lane), Peer::of(&plant.lane));
+    let torn = ask(&mut a, 1, 0..3);
+    ask(&mut b, 2, 0..12);
+    sleep(MS).await;
+    assert_eq!(plant.lane.status().in_flight, 15);
+    // There is room for one, and another's burst stands behind it.
+    ask(&mut a, 1, 3..4);
+    ask(&mut c, 3, 0..4);
+    sleep(MS).await;
+    assert_eq!(plant.lane.status().in_flight, 15);
+    a.answer(torn, 1).await;
+    let last = ask(&mut a, 1, 4..7);
+    a.answer(last, 1).await;
+    let order = order.lock().unwrap();
+    assert_eq!(order[15..], [3, 3, 3, 3, 1, 1, 1, 1], "{order:?}");
+}
+
 /// A device with one register that is written and read, which takes its time.
 fn register(millis: u64) -> impl Fn(&mbap::Frame<'_>) -> Vec<(Duration, Vec<u8>)> + Send + Sync {
     let held = Arc::new(Mutex::new(0_u16));

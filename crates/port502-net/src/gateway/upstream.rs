@@ -333,10 +333,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         }
         let mut state = shared.state();
         let now = Instant::now();
-        loop {
+        let end = loop {
             match self.session.next(&mut bytes) {
-                Ok(None) => return Poll::Ready(Ok(())),
-                Err(error) => return Poll::Ready(Err(End::Broken(error.to_string()))),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(End::Broken(error.to_string())),
                 Ok(Some(Event::Discarded { .. })) => state.queue.status.discarded += 1,
                 Ok(Some(Event::Answer { id, pdu, .. })) => {
                     self.answered = true;
@@ -352,7 +352,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                     }
                 }
             }
-        }
+        };
+        state.queue.hand_over();
+        Poll::Ready(end)
     }
 
     /// Gives up what is over its time; pending when nothing was.
@@ -436,6 +438,7 @@ async fn ask(shared: &Shared, client: &Client, framing: Framing) {
                 backoff = Backoff::default();
                 state.queue.reachable(None);
                 state.queue.answered(slot, pdu.as_bytes(), now);
+                state.queue.hand_over();
                 continue;
             }
             Err(Error::Timeout { sent: true, .. }) => Failure::Silence,

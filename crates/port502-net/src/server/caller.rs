@@ -4,9 +4,6 @@ use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use port502_wire::mbap::{self, TransactionId};
-use port502_wire::{ExceptionCode, UnitId};
-
 /// The connection that calls a [`Service`](super::Service): where its late answers go, and what the service
 /// remembers of it. It ends with the connection, and what is remembered is dropped then.
 #[derive(Default)]
@@ -110,31 +107,18 @@ impl Inbox {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts in the answer to request `transaction`: `pdu`, from `unit`.
-    pub fn answer(&self, transaction: TransactionId, unit: UnitId, pdu: &[u8]) {
-        self.settle(|frames| {
-            frames.extend_from_slice(&mbap::header(transaction, unit, pdu.len()));
-            frames.extend_from_slice(pdu);
-        });
-    }
-
-    /// Puts in a refusal of request `transaction`, whose function was `function`.
-    pub fn refuse(&self, transaction: TransactionId, unit: UnitId, function: u8, code: ExceptionCode) {
-        self.answer(transaction, unit, &[function | 0x80, code.code()]);
-    }
-
-    /// Notes that a request will have no answer.
-    pub fn keep_silent(&self) {
-        self.settle(|_| {});
-    }
-
-    fn settle(&self, put: impl FnOnce(&mut Vec<u8>)) {
+    /// Puts in `frames`, which are whole, one behind the other, and settle so many requests; one that is settled without a
+    /// frame will have no answer. What is given back in their place is room for the next ones.
+    pub fn put(&self, frames: &mut Vec<u8>, settled: usize) {
         let mut answers = self.answers();
-        put(&mut answers.frames);
-        answers.settled += 1;
-        if answers.settled == 1
-            && let Some(waker) = &answers.waker
-        {
+        if answers.frames.is_empty() {
+            std::mem::swap(&mut answers.frames, frames);
+        } else {
+            answers.frames.append(frames);
+        }
+        let first = answers.settled == 0;
+        answers.settled += settled;
+        if let (Some(waker), true) = (&answers.waker, first) {
             waker.wake_by_ref();
         }
     }
