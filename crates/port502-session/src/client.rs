@@ -28,7 +28,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use port502_wire::mbap::{self, ADU_MAX, Decoder, Frame, LengthError, Received, TransactionId};
-use port502_wire::{EmitError, Mismatch, PduError, Request, Response, UnitId};
+use port502_wire::{EmitError, Mismatch, PDU_MAX, PduError, Request, Response, UnitId};
 
 use crate::Instant;
 
@@ -87,11 +87,13 @@ impl core::error::Error for AnswerError {}
 
 /// What comes of the bytes that a server sends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Event<'a> {
+pub enum Event<'a, T = ()> {
     /// The answer to request `id`, an exception included: a well-formed response PDU that fits the request.
     Answer {
         /// Which request.
         id: TransactionId,
+        /// What it was opened with.
+        tag: T,
         /// [`Response::parse`] accepts it.
         pdu: &'a [u8],
         /// The unit id of the answer, where it is not the one that was asked: worth a warning.
@@ -101,6 +103,8 @@ pub enum Event<'a> {
     BadAnswer {
         /// Which request.
         id: TransactionId,
+        /// What it was opened with.
+        tag: T,
         /// What is wrong.
         error: AnswerError,
     },
@@ -112,12 +116,13 @@ pub enum Event<'a> {
 }
 
 #[derive(Clone, Debug)]
-struct Pending {
+struct Pending<T> {
     id: TransactionId,
     unit: UnitId,
     deadline: Instant,
     /// What was asked, to compare the answer with.
     pdu: Asked,
+    tag: T,
 }
 
 /// A request PDU. Most are five bytes long, and those are kept without an allocation.
@@ -156,12 +161,13 @@ impl Asked {
     }
 }
 
-/// One connection as the client sees it, with at most `PENDING_MAX` requests in flight.
+/// One connection as the client sees it, with at most `PENDING_MAX` requests in flight. Each can have a `T` with it, which
+/// says to the caller what it is, and comes back with its end.
 #[derive(Debug)]
-pub struct ClientSession<const PENDING_MAX: usize> {
+pub struct ClientSession<const PENDING_MAX: usize, T = ()> {
     decoder: Decoder,
     /// In the order in which they were started, which is mostly that of the answers.
-    pending: VecDeque<Pending>,
+    pending: VecDeque<Pending<T>>,
     /// Sorted.
     abandoned: Vec<u16>,
     last: u16,
@@ -169,13 +175,33 @@ pub struct ClientSession<const PENDING_MAX: usize> {
     in_order: bool,
 }
 
-impl<const PENDING_MAX: usize> Default for ClientSession<PENDING_MAX> {
+impl<const PENDING_MAX: usize, T> Default for ClientSession<PENDING_MAX, T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
 impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
+    /// Puts a request in flight and returns its frame, which the caller sends.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing has changed then.
+    #[inline]
+    pub fn start<'b>(
+        &mut self,
+        now: Instant,
+        unit: UnitId,
+        pdu: &[u8],
+        timeout: Duration,
+        out: &'b mut [u8; ADU_MAX],
+    ) -> Result<(TransactionId, &'b [u8]), StartError> {
+        let id = self.open(now, unit, pdu, timeout, ()).map_err(|(error, ())| error)?;
+        let adu = mbap::emit(&Frame { transaction: id, unit, pdu }, out).map_err(StartError::Pdu)?;
+        Ok((id, adu))
+    }
+}
+
+impl<const PENDING_MAX: usize, T> ClientSession<PENDING_MAX, T> {
     /// On a fresh connection: no answer of an earlier one can arrive on it.
     #[must_use]
     pub fn new() -> Self {
@@ -206,27 +232,32 @@ impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
         self
     }
 
-    /// Puts a request in flight and returns its frame, which the caller sends.
+    /// Puts a request in flight, for callers that make its frame themselves, with the id that they get.
     ///
     /// # Errors
-    /// [`StartError`]; nothing has changed then.
+    /// [`StartError`], and the tag; nothing has changed then.
     #[inline]
-    pub fn start<'b>(
+    pub fn open(
         &mut self,
         now: Instant,
         unit: UnitId,
         pdu: &[u8],
         timeout: Duration,
-        out: &'b mut [u8; ADU_MAX],
-    ) -> Result<(TransactionId, &'b [u8]), StartError> {
+        tag: T,
+    ) -> Result<TransactionId, (StartError, T)> {
         if self.pending.len() >= PENDING_MAX {
-            return Err(StartError::TooManyPending);
+            return Err((StartError::TooManyPending, tag));
         }
-        let id = self.free_id()?;
-        let adu = mbap::emit(&Frame { transaction: id, unit, pdu }, out).map_err(StartError::Pdu)?;
-        self.pending.push_back(Pending { id, unit, deadline: now + timeout, pdu: Asked::new(pdu) });
+        if pdu.is_empty() || pdu.len() > PDU_MAX {
+            return Err((StartError::Pdu(EmitError::TooLong { len: pdu.len() }), tag));
+        }
+        let id = match self.free_id() {
+            Ok(id) => id,
+            Err(error) => return Err((error, tag)),
+        };
+        self.pending.push_back(Pending { id, unit, deadline: now + timeout, pdu: Asked::new(pdu), tag });
         self.last = id.0;
-        Ok((id, adu))
+        Ok(id)
     }
 
     /// The next transaction id that nothing in flight and nothing given up bears.
@@ -261,7 +292,7 @@ impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
     /// # Errors
     /// A length field that makes the rest unreadable: the connection has to be closed.
     #[inline]
-    pub fn next<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Result<Option<Event<'s>>, LengthError> {
+    pub fn next<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Result<Option<Event<'s, T>>, LengthError> {
         let frame = match self.decoder.next(input)? {
             None => return Ok(None),
             Some(Received::Foreign { .. }) => return Ok(Some(Event::Discarded { id: None })),
@@ -272,30 +303,36 @@ impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
             forget(&mut self.abandoned, id);
             return Ok(Some(Event::Discarded { id: Some(id) }));
         };
-        let id = pending.id;
-        Ok(Some(match judge(&pending, &frame, self.strict_unit) {
+        let fits = judge(&pending, &frame, self.strict_unit);
+        let Pending { id, unit, tag, .. } = pending;
+        Ok(Some(match fits {
             Ok(()) => {
-                let other_unit = Some(frame.unit).filter(|unit| *unit != pending.unit);
-                Event::Answer { id, pdu: frame.pdu, other_unit }
+                let other_unit = Some(frame.unit).filter(|answering| *answering != unit);
+                Event::Answer { id, tag, pdu: frame.pdu, other_unit }
             }
-            Err(error) => Event::BadAnswer { id, error },
+            Err(error) => Event::BadAnswer { id, tag, error },
         }))
     }
 
     /// A request whose deadline has passed. It is given up: should its answer come, it is discarded.
-    pub fn handle_timeout(&mut self, now: Instant) -> Option<TransactionId> {
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<(TransactionId, T)> {
         let id = self.pending.iter().find(|pending| pending.deadline <= now)?.id;
-        self.cancel(id);
-        Some(id)
+        self.cancel(id).map(|tag| (id, tag))
     }
 
-    /// Gives a request up before its deadline.
-    pub fn cancel(&mut self, id: TransactionId) {
-        let Some(at) = self.pending.iter().position(|pending| pending.id == id) else { return };
-        self.pending.remove(at);
+    /// Gives a request up before its deadline; `None` when it is not in flight.
+    pub fn cancel(&mut self, id: TransactionId) -> Option<T> {
+        let at = self.pending.iter().position(|pending| pending.id == id)?;
+        let pending = self.pending.remove(at)?;
         if let Err(at) = self.abandoned.binary_search(&id.0) {
             self.abandoned.insert(at, id.0);
         }
+        Some(pending.tag)
+    }
+
+    /// Gives up all that is in flight, because the connection is at its end: what it was opened with, oldest first.
+    pub fn end(&mut self) -> impl Iterator<Item = T> {
+        core::mem::take(&mut self.pending).into_iter().map(|pending| pending.tag)
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout); `None` while nothing is in flight.
@@ -313,13 +350,17 @@ impl<const PENDING_MAX: usize> ClientSession<PENDING_MAX> {
 
 /// The request that an answer with this id belongs to.
 #[inline]
-fn take(pending: &mut VecDeque<Pending>, id: TransactionId, in_order: bool) -> Option<Pending> {
+fn take<T>(pending: &mut VecDeque<Pending<T>>, id: TransactionId, in_order: bool) -> Option<Pending<T>> {
     if pending.front()?.id == id { pending.pop_front() } else { take_early(pending, id, in_order) }
 }
 
 /// The same where the answer has overtaken others, or belongs to nothing.
 #[cold]
-fn take_early(pending: &mut VecDeque<Pending>, id: TransactionId, in_order: bool) -> Option<Pending> {
+fn take_early<T>(
+    pending: &mut VecDeque<Pending<T>>,
+    id: TransactionId,
+    in_order: bool,
+) -> Option<Pending<T>> {
     match pending.iter().position(|pending| pending.id == id) {
         Some(at) => pending.remove(at),
         None if in_order => pending.pop_front(),
@@ -336,7 +377,7 @@ fn forget(abandoned: &mut Vec<u16>, id: TransactionId) {
 }
 
 #[inline]
-fn judge(pending: &Pending, frame: &Frame<'_>, strict_unit: bool) -> Result<(), AnswerError> {
+fn judge<T>(pending: &Pending<T>, frame: &Frame<'_>, strict_unit: bool) -> Result<(), AnswerError> {
     if strict_unit && frame.unit != pending.unit {
         return Err(AnswerError::Unit { got: frame.unit });
     }
@@ -394,7 +435,7 @@ mod tests {
             check(
                 &mut session,
                 &answer(id, id),
-                Event::Answer { id: TransactionId(id.into()), pdu, other_unit: None },
+                Event::Answer { id: TransactionId(id.into()), tag: (), pdu, other_unit: None },
             );
         }
         assert_eq!(session.pending(), 0);
@@ -404,7 +445,7 @@ mod tests {
     fn a_late_answer_is_never_the_next_ones() {
         let mut session = started(&[0]);
         assert_eq!(session.handle_timeout(at(999)), None);
-        assert_eq!(session.handle_timeout(at(1000)), Some(TransactionId(1)));
+        assert_eq!(session.handle_timeout(at(1000)), Some((TransactionId(1), ())));
         let mut out = [0; ADU_MAX];
         let (second, _) = session.start(at(1000), UnitId(1), &READ_ONE, SECOND, &mut out).unwrap();
         assert_eq!(second.0, 2);
@@ -412,7 +453,7 @@ mod tests {
         check(
             &mut session,
             &answer(2, 7),
-            Event::Answer { id: second, pdu: &[3, 2, 0, 7], other_unit: None },
+            Event::Answer { id: second, tag: (), pdu: &[3, 2, 0, 7], other_unit: None },
         );
     }
 
@@ -446,7 +487,7 @@ mod tests {
         ];
         for (bytes, error) in rows {
             let mut session = started(&[0]);
-            check(&mut session, bytes, Event::BadAnswer { id: TransactionId(1), error: *error });
+            check(&mut session, bytes, Event::BadAnswer { id: TransactionId(1), tag: (), error: *error });
             assert_eq!(session.pending(), 0, "the connection stays usable");
         }
     }
@@ -455,9 +496,9 @@ mod tests {
     fn another_units_answer_is_taken_and_told_or_refused() {
         let bytes = [0, 1, 0, 0, 0, 5, 9, 3, 2, 0, 7];
         let (id, other_unit) = (TransactionId(1), Some(UnitId(9)));
-        check(&mut started(&[0]), &bytes, Event::Answer { id, pdu: &[3, 2, 0, 7], other_unit });
+        check(&mut started(&[0]), &bytes, Event::Answer { id, tag: (), pdu: &[3, 2, 0, 7], other_unit });
         let error = AnswerError::Unit { got: UnitId(9) };
-        check(&mut started(&[0]).strict_unit(true), &bytes, Event::BadAnswer { id, error });
+        check(&mut started(&[0]).strict_unit(true), &bytes, Event::BadAnswer { id, tag: (), error });
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use port502_session::Instant as SessionInstant;
 use port502_session::client::{ClientSession, Event, StartError};
-use port502_wire::mbap::{ADU_MAX, TransactionId};
+use port502_wire::mbap;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -259,7 +259,6 @@ pub(super) enum End {
 
 /// Who waits for which answer.
 struct Waiting {
-    id: TransactionId,
     /// Where its frame starts in all that this connection sends.
     start: u64,
     timeout: Duration,
@@ -271,8 +270,7 @@ struct Drive<'t, S> {
     stream: S,
     target: &'t Target,
     in_flight: usize,
-    session: ClientSession<IN_FLIGHT_MAX>,
-    waiting: Vec<Waiting>,
+    session: ClientSession<IN_FLIGHT_MAX, Waiting>,
     /// Frames on their way out, from `sent` on.
     out: Vec<u8>,
     sent: usize,
@@ -295,7 +293,6 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
             target,
             in_flight: options.in_flight.clamp(1, IN_FLIGHT_MAX),
             session: ClientSession::new().strict_unit(options.strict_unit),
-            waiting: Vec::new(),
             out: Vec::new(),
             sent: 0,
             gone: 0,
@@ -379,28 +376,28 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
     }
 
     fn start(&mut self, command: Command, queue: &mut Queue) -> Result<(), End> {
-        let mut adu = [0; ADU_MAX];
+        let Command { unit, pdu, timeout, deadline, reply } = command;
         // The session counts from the epoch, so that its timeout is the deadline.
-        let (epoch, deadline) = (SessionInstant::ZERO, command.deadline - self.epoch);
-        let started = self.session.start(epoch, command.unit, command.pdu.as_bytes(), deadline, &mut adu);
-        match started {
-            Ok((id, adu)) => {
-                let start = self.gone + self.out.len() as u64;
-                self.out.extend_from_slice(adu);
-                self.waiting.push(Waiting { id, start, timeout: command.timeout, reply: command.reply });
+        let (epoch, until) = (SessionInstant::ZERO, deadline - self.epoch);
+        let waiting = Waiting { start: self.gone + self.out.len() as u64, timeout, reply };
+        match self.session.open(epoch, unit, pdu.as_bytes(), until, waiting) {
+            Ok(id) => {
+                self.out.extend_from_slice(&mbap::header(id, unit, pdu.as_bytes().len()));
+                self.out.extend_from_slice(pdu.as_bytes());
                 Ok(())
             }
-            Err(StartError::Pdu(error)) => {
-                let _ = command.reply.send(Err(error.into()));
+            Err((StartError::Pdu(error), Waiting { reply, .. })) => {
+                let _ = reply.send(Err(error.into()));
                 Ok(())
             }
-            Err(StartError::TooManyPending) => {
-                queue.0.push_front(command);
-                Ok(())
-            }
-            Err(error @ StartError::TooManyAbandoned) => {
-                queue.0.push_front(command);
-                Err(End::Broken(Arc::new(io::Error::new(io::ErrorKind::TimedOut, error.to_string()))))
+            Err((error, Waiting { timeout, reply, .. })) => {
+                queue.0.push_front(Command { unit, pdu, timeout, deadline, reply });
+                match error {
+                    StartError::TooManyAbandoned => {
+                        Err(End::Broken(Arc::new(io::Error::new(io::ErrorKind::TimedOut, error.to_string()))))
+                    }
+                    _ => Ok(()),
+                }
             }
         }
     }
@@ -443,23 +440,24 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
             return Poll::Ready(broken(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
         }
         loop {
-            let (id, result) = match self.session.next(&mut bytes) {
+            let (waiting, result) = match self.session.next(&mut bytes) {
                 Ok(None) => return Poll::Ready(Ok(())),
                 Err(error) => return Poll::Ready(Err(End::Stream(error.into()))),
                 Ok(Some(Event::Discarded { id })) => {
                     tracing::debug!(target = %self.target, ?id, "passed over a frame that nobody waits for");
                     continue;
                 }
-                Ok(Some(Event::Answer { id, pdu, other_unit })) => {
+                Ok(Some(Event::Answer { tag, pdu, other_unit, .. })) => {
                     if let Some(unit) = other_unit {
                         tracing::warn!(target = %self.target, %unit, "another unit answered than was asked");
                     }
-                    (id, Pdu::new(pdu).ok_or(Error::Closed))
+                    (tag, Pdu::new(pdu).ok_or(Error::Closed))
                 }
-                Ok(Some(Event::BadAnswer { id, error })) => (id, Err(error.into())),
+                Ok(Some(Event::BadAnswer { tag, error, .. })) => (tag, Err(error.into())),
             };
             self.answered = true;
-            settle(&mut self.waiting, id, result);
+            // The caller may be gone: then the answer is of no use to anybody.
+            let _ = waiting.reply.send(result);
         }
     }
 
@@ -479,9 +477,7 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
         ready!(self.timer.as_mut().poll(cx));
         self.armed = None;
         let now = Instant::now();
-        while let Some(id) = self.session.handle_timeout(self.session_time(now)) {
-            let Some(at) = self.waiting.iter().position(|waiting| waiting.id == id) else { continue };
-            let waiting = self.waiting.swap_remove(at);
+        while let Some((_, waiting)) = self.session.handle_timeout(self.session_time(now)) {
             let _ = waiting.reply.send(Err(Error::Timeout { after: waiting.timeout, sent: true }));
         }
         queue.expire(now, |command| Error::Timeout { after: command.timeout, sent: false });
@@ -491,7 +487,7 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
     /// Tells those whose answers can no longer come.
     fn end(&mut self, end: &End) {
         let taken = self.gone + self.sent as u64;
-        for waiting in self.waiting.drain(..) {
+        for waiting in self.session.end() {
             let error = match end {
                 End::Closed => Error::Closed,
                 End::Stream(error) => Error::Protocol(*error),
@@ -504,12 +500,5 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
             };
             let _ = waiting.reply.send(Err(error));
         }
-    }
-}
-
-fn settle(waiting: &mut Vec<Waiting>, id: TransactionId, result: Result<Pdu, Error>) {
-    if let Some(at) = waiting.iter().position(|waiting| waiting.id == id) {
-        // The caller may be gone: then the answer is of no use to anybody.
-        let _ = waiting.swap_remove(at).reply.send(result);
     }
 }

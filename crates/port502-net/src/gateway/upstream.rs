@@ -1,6 +1,5 @@
 //! The task that owns a lane's connection.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -12,7 +11,7 @@ use port502_session::Instant as SessionInstant;
 use port502_session::client::{ClientSession, Event, StartError};
 use port502_session::target::{Carrier, Framing};
 use port502_wire::UnitId;
-use port502_wire::mbap::{ADU_MAX, TransactionId};
+use port502_wire::mbap;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
@@ -195,7 +194,6 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, stream: S)
             stream,
             session: ClientSession::new().in_order(options.ignores_transaction),
             out: Vec::new(),
-            flights: VecDeque::new(),
             written: 0,
             gone: 0,
             input: Box::new([0; READ_LEN]),
@@ -217,7 +215,6 @@ fn sleep(options: &LaneOptions, until: Instant) -> Sleep {
 
 /// A request that is out.
 struct Flight {
-    id: TransactionId,
     slot: u32,
     /// Where its frame starts in all that this connection sends.
     start: u64,
@@ -226,9 +223,7 @@ struct Flight {
 /// One connection at work.
 struct Conversation<S> {
     stream: S,
-    session: ClientSession<IN_FLIGHT_MAX>,
-    /// In the order in which they went out, which is mostly that of the answers.
-    flights: VecDeque<Flight>,
+    session: ClientSession<IN_FLIGHT_MAX, Flight>,
     /// Frames on their way out, from `written` on.
     out: Vec<u8>,
     written: usize,
@@ -275,22 +270,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         }
         let now = Instant::now();
         let at = self.session_time(now);
-        let mut adu = [0; ADU_MAX];
         while self.session.pending() < IN_FLIGHT_MAX {
             let Some(next) = state.queue.next(now) else { break };
             let slot = next.slot;
-            match self.session.start(at, next.unit, next.pdu, next.timeout, &mut adu) {
-                Ok((id, adu)) => {
-                    let start = self.gone + self.out.len() as u64;
-                    self.out.extend_from_slice(adu);
-                    self.flights.push_back(Flight { id, slot, start });
+            let flight = Flight { slot, start: self.gone + self.out.len() as u64 };
+            match self.session.open(at, next.unit, next.pdu, next.timeout, flight) {
+                Ok(id) => {
+                    self.out.extend_from_slice(&mbap::header(id, next.unit, next.pdu.len()));
+                    self.out.extend_from_slice(next.pdu);
                 }
-                Err(error @ StartError::TooManyAbandoned) => {
+                Err((error @ StartError::TooManyAbandoned, _)) => {
                     state.queue.failed(slot, Failure::NotSent, now);
                     return Err(End::Broken(error.to_string()));
                 }
                 // Neither can be: there is room, and the request was parsed.
-                Err(StartError::TooManyPending | StartError::Pdu(_)) => {
+                Err((StartError::TooManyPending | StartError::Pdu(_), _)) => {
                     state.queue.failed(slot, Failure::NotSent, now);
                 }
             }
@@ -338,18 +332,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(End::Broken(error.to_string())),
                 Ok(Some(Event::Discarded { .. })) => state.queue.status.discarded += 1,
-                Ok(Some(Event::Answer { id, pdu, .. })) => {
+                Ok(Some(Event::Answer { tag, pdu, .. })) => {
                     self.answered = true;
-                    if let Some(slot) = land(&mut self.flights, id) {
-                        state.queue.answered(slot, pdu, now);
-                    }
+                    state.queue.answered(tag.slot, pdu, now);
                 }
-                Ok(Some(Event::BadAnswer { id, error })) => {
+                Ok(Some(Event::BadAnswer { tag, error, .. })) => {
                     self.answered = true;
                     tracing::warn!(%error, "the answer is none");
-                    if let Some(slot) = land(&mut self.flights, id) {
-                        state.queue.failed(slot, Failure::Nonsense, now);
-                    }
+                    state.queue.failed(tag.slot, Failure::Nonsense, now);
                 }
             }
         };
@@ -375,10 +365,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         self.armed = None;
         let mut state = shared.state();
         let now = Instant::now();
-        while let Some(id) = self.session.handle_timeout(self.session_time(now)) {
-            if let Some(slot) = land(&mut self.flights, id) {
-                state.queue.failed(slot, Failure::Silence, now);
-            }
+        while let Some((_, flight)) = self.session.handle_timeout(self.session_time(now)) {
+            state.queue.failed(flight.slot, Failure::Silence, now);
             if state.queue.options.ignores_transaction {
                 // Its late answer could not be told from the next one's.
                 return Poll::Ready(Err(End::Broken("an answer is missing".to_owned())));
@@ -391,28 +379,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     fn end(&mut self, state: &mut State) {
         state.queue.status.connected = false;
         let (taken, now) = (self.gone + self.written as u64, Instant::now());
-        for flight in self.flights.drain(..) {
+        for flight in self.session.end() {
             // Once the system has taken a part of it, nobody can tell how far it came.
             let why = if flight.start < taken { Failure::Broken } else { Failure::NotSent };
             state.queue.failed(flight.slot, why, now);
         }
     }
-}
-
-/// The slot of the request with this id, whose flight is over.
-#[inline]
-fn land(flights: &mut VecDeque<Flight>, id: TransactionId) -> Option<u32> {
-    if flights.front()?.id != id {
-        return land_early(flights, id);
-    }
-    flights.pop_front().map(|flight| flight.slot)
-}
-
-/// The same for one that has overtaken others.
-#[cold]
-fn land_early(flights: &mut VecDeque<Flight>, id: TransactionId) -> Option<u32> {
-    let at = flights.iter().position(|flight| flight.id == id)?;
-    flights.remove(at).map(|flight| flight.slot)
 }
 
 /// Asks by way of a client, one request after the other.

@@ -255,7 +255,7 @@ fn converse(seed: u64) -> Ends {
             open.remove(&id);
             ends.cancelled += 1;
         }
-        while let Some(id) = client.handle_timeout(now) {
+        while let Some((id, ())) = client.handle_timeout(now) {
             let asked = open.remove(&id).expect("a timeout of an open request");
             assert_eq!(asked.deadline, now, "neither early nor late");
             ends.timed_out += 1;
