@@ -56,11 +56,11 @@ impl Default for Alike {
 }
 
 impl Alike {
-    /// The read in `slot`, which is in no chain, becomes the newest of one.
+    /// The read in `slot`, which is in no chain, becomes the newest of those that wait.
     #[inline]
-    pub(super) fn put(&mut self, slot: u32, key: ReadKey, chain: Chain) {
-        let older = std::mem::replace(self.newest(key, chain), slot);
-        let link = Some(Link { key, newer: NONE, older, chain });
+    pub(super) fn put(&mut self, slot: u32, key: ReadKey) {
+        let older = std::mem::replace(self.newest(key, Chain::Queued), slot);
+        let link = Some(Link { key, newer: NONE, older, chain: Chain::Queued });
         match self.links.get_mut(slot as usize) {
             Some(place) => *place = link,
             None => self.grow(slot as usize, link),
@@ -88,6 +88,30 @@ impl Alike {
             older.newer = link.newer;
         }
         true
+    }
+
+    /// The read in `slot`, which waited, is out; the newest of those like it that still wait.
+    #[inline]
+    pub(super) fn depart(&mut self, slot: u32) -> Option<u32> {
+        let link = (*self.links.get(slot as usize)?)?;
+        let at = self.bucket(link.key);
+        let bucket = self.buckets.get_mut(at)?;
+        if link.newer == NONE {
+            bucket.queued = link.older;
+        } else if let Some(Some(newer)) = self.links.get_mut(link.newer as usize) {
+            newer.older = link.older;
+        }
+        if let Some(Some(older)) = self.links.get_mut(link.older as usize) {
+            older.newer = link.newer;
+        }
+        let (waiting, older) = (bucket.queued, std::mem::replace(&mut bucket.out, slot));
+        if let Some(Some(older)) = self.links.get_mut(older as usize) {
+            older.newer = slot;
+        }
+        if let Some(place) = self.links.get_mut(slot as usize) {
+            *place = Some(Link { newer: NONE, older, chain: Chain::Out, ..link });
+        }
+        self.find(waiting, link.key)
     }
 
     /// The newest of the reads that are alike.
@@ -161,7 +185,11 @@ mod tests {
                         // Many of few, and few of many, which share buckets.
                         let address = if address < 1000 { address % 3 } else { address };
                         let chain = if step == 1 { Chain::Queued } else { Chain::Out };
-                        alike.put(slot, key(address), chain);
+                        alike.put(slot, key(address));
+                        if chain == Chain::Out {
+                            let waits = lists[0].iter().find(|(_, at)| *at == address).map(|(slot, _)| *slot);
+                            prop_assert_eq!(alike.depart(slot), waits);
+                        }
                         lists[usize::from(chain == Chain::Out)].push_front((slot, address));
                     }
                 }

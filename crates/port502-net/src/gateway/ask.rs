@@ -2,16 +2,25 @@
 
 use std::ops::RangeInclusive;
 
-use port502_wire::{ExceptionCode, Read, Request, Table};
+use port502_wire::{ExceptionCode, Read, Request, Table, UnitId};
 
-/// A read of one table, in a number that sorts by unit, table and first address.
+/// A read of one table of a unit: what makes two reads the same. In bytes that sort by unit, table and first address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct ReadKey(u64);
+pub(super) struct ReadKey([u8; 8]);
 
 impl ReadKey {
+    /// Of nothing.
+    pub(super) const NONE: ReadKey = ReadKey([0; 8]);
+
     pub(super) fn new(unit: u8, function: u8, start: u16, count: u16) -> Self {
-        let of = u64::from(unit) << 8 | u64::from(function);
-        ReadKey(of << 32 | u64::from(start) << 16 | u64::from(count))
+        let ([s1, s0], [c1, c0]) = (start.to_be_bytes(), count.to_be_bytes());
+        ReadKey([0, 0, unit, function, s1, s0, c1, c0])
+    }
+
+    #[inline]
+    pub(super) fn of(unit: UnitId, read: &Read) -> Self {
+        let [function, s1, s0, c1, c0] = *read.pdu();
+        ReadKey([0, 0, unit.get(), function, s1, s0, c1, c0])
     }
 
     pub(super) fn lowest(unit: u8, function: u8, start: u16) -> Self {
@@ -22,17 +31,25 @@ impl ReadKey {
         Self::new(unit, function, start, u16::MAX)
     }
 
+    #[inline]
     pub(super) fn number(self) -> u64 {
-        self.0
+        u64::from_be_bytes(self.0)
     }
 
     pub(super) fn unit(self) -> u8 {
-        self.0.to_be_bytes()[2]
+        self.0[2]
+    }
+
+    /// The request.
+    #[inline]
+    pub(super) fn pdu(&self) -> &[u8; 5] {
+        let [_, _, _, pdu @ ..] = &self.0;
+        pdu
     }
 
     /// The last address that is read.
     pub(super) fn last(self) -> u16 {
-        let [_, _, _, _, s1, s0, c1, c0] = self.0.to_be_bytes();
+        let [.., s1, s0, c1, c0] = self.0;
         u16::from_be_bytes([s1, s0]).saturating_add(u16::from_be_bytes([c1, c0]).saturating_sub(1))
     }
 }
@@ -54,16 +71,10 @@ pub(super) enum Effect {
 ///
 /// # Errors
 /// The exception that is owed for a request that the strict parser refuses.
-#[inline]
 pub(super) fn effect(pdu: &[u8]) -> Result<Effect, ExceptionCode> {
     if let Some(read) = Read::parse(pdu) {
         return Ok(Effect::Read { table: read.table(), start: read.first(), count: read.count() });
     }
-    effect_of_any(pdu)
-}
-
-#[inline(never)]
-fn effect_of_any(pdu: &[u8]) -> Result<Effect, ExceptionCode> {
     let request = Request::parse(pdu).map_err(port502_wire::PduError::exception)?;
     let write = |table, start: u16, count: u16| Effect::Write {
         table,
@@ -88,56 +99,6 @@ fn effect_of_any(pdu: &[u8]) -> Result<Effect, ExceptionCode> {
     })
 }
 
-/// A request PDU. Most are five bytes long, and those are kept without an allocation.
-#[derive(Clone, Debug)]
-pub(super) enum Bytes {
-    Short { len: u8, bytes: [u8; SHORT_MAX] },
-    Long(Box<[u8]>),
-}
-
-const SHORT_MAX: usize = 14;
-
-impl Bytes {
-    /// None, which takes no memory.
-    pub(super) const NONE: Bytes = Bytes::Short { len: 0, bytes: [0; SHORT_MAX] };
-
-    #[inline]
-    pub(super) fn new(pdu: &[u8]) -> Self {
-        let mut bytes = [0; SHORT_MAX];
-        // A copy whose length the compiler knows is a few instructions in the place of a call.
-        if let (Ok(five), Some(room)) = (<&[u8; 5]>::try_from(pdu), bytes.first_chunk_mut()) {
-            *room = *five;
-            return Bytes::Short { len: 5, bytes };
-        }
-        Self::of_any_length(pdu)
-    }
-
-    fn of_any_length(pdu: &[u8]) -> Self {
-        let mut bytes = [0; SHORT_MAX];
-        match (bytes.get_mut(..pdu.len()), u8::try_from(pdu.len())) {
-            (Some(room), Ok(len)) => {
-                room.copy_from_slice(pdu);
-                Bytes::Short { len, bytes }
-            }
-            _ => Bytes::Long(pdu.into()),
-        }
-    }
-
-    #[inline]
-    pub(super) fn as_slice(&self) -> &[u8] {
-        match self {
-            Bytes::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
-            Bytes::Long(bytes) => bytes,
-        }
-    }
-
-    /// The function code.
-    #[inline]
-    pub(super) fn function(&self) -> u8 {
-        self.as_slice().first().copied().unwrap_or_default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,7 +106,12 @@ mod tests {
     #[track_caller]
     fn check(pdu: &[u8], want: Result<Effect, ExceptionCode>) {
         assert_eq!(effect(pdu), want, "request {pdu:02x?}");
-        assert_eq!(Bytes::new(pdu).as_slice(), pdu);
+        if let Some(read) = Read::parse(pdu) {
+            let key = ReadKey::of(UnitId(7), &read);
+            assert_eq!((&key.pdu()[..], key.unit()), (pdu, 7));
+            assert_eq!(key, ReadKey::new(7, pdu[0], read.first(), read.count()));
+            assert_eq!(key.last(), read.last());
+        }
     }
 
     #[test]

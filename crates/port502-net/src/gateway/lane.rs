@@ -47,7 +47,9 @@ pub(super) struct State {
     /// The task will look, and need not be woken again.
     awake: bool,
     /// The time, as of when it was woken: a clock that is read for each request costs more than the queue.
-    pub(super) now: Instant,
+    now: Instant,
+    /// Until then what comes now may wait.
+    until: Instant,
     /// It takes no more requests: it was closed, or no handle is left, and no seat.
     pub(super) closed: bool,
 }
@@ -56,6 +58,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         state.closed = true;
+        state.look_at_clock();
         state.wake();
     }
 }
@@ -104,7 +107,7 @@ impl Lane {
         let now = Instant::now();
         let options = Arc::new(options);
         let queue = Queue::new(Arc::clone(&options));
-        let state = State { queue, waker: None, awake: false, now, closed: false };
+        let state = State { queue, waker: None, awake: false, now, until: now, closed: false };
         let shared = Arc::new(Shared(Mutex::new(state)));
         let working = upstream::spawn(Arc::clone(&shared), link, &options, old);
         Lane(Arc::new(Handle { name: name.into(), target, shared, working }))
@@ -126,6 +129,7 @@ impl Lane {
     pub fn reconfigure(&self, options: LaneOptions) {
         let mut state = self.0.shared.state();
         state.queue.options = Arc::new(options);
+        state.look_at_clock();
         state.wake();
     }
 
@@ -134,6 +138,7 @@ impl Lane {
     pub fn close(&self) {
         let mut state = self.0.shared.state();
         state.closed = true;
+        state.look_at_clock();
         state.wake();
     }
 
@@ -180,11 +185,9 @@ impl Seat {
         if state.closed {
             return Submitted::Refused(ExceptionCode::GatewayPathUnavailable);
         }
-        if !state.awake {
-            state.now = Instant::now();
-        }
-        let now = state.now;
-        let submitted = state.queue.submit(self.key, ask, now, out);
+        state.look_at_clock();
+        let times = (state.now, state.until);
+        let submitted = state.queue.submit(self.key, ask, times, out);
         if submitted == Submitted::Queued {
             state.wake();
         }
@@ -249,7 +252,17 @@ impl State {
         }
     }
 
-    pub(super) fn wake(&mut self) {
+    /// Unless somebody has since the task was woken.
+    #[inline]
+    fn look_at_clock(&mut self) {
+        if !self.awake {
+            self.now = Instant::now();
+            self.until = self.now + self.queue.options.wait;
+        }
+    }
+
+    /// Wakes the task, if it is not awake.
+    fn wake(&mut self) {
         if !std::mem::replace(&mut self.awake, true)
             && let Some(waker) = &self.waker
         {

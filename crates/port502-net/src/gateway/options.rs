@@ -114,6 +114,14 @@ pub enum Larger {
     Refuse,
 }
 
+impl DeviceOptions {
+    /// Whether it takes every request that the specification allows.
+    #[inline]
+    pub(super) fn takes_all(&self) -> bool {
+        self.max_registers.is_none() && self.max_bits.is_none()
+    }
+}
+
 impl Default for LaneOptions {
     fn default() -> Self {
         LaneOptions {

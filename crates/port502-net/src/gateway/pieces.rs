@@ -23,20 +23,7 @@ impl Pieces {
     ///
     /// # Errors
     /// What is owed for a request that cannot be taken to pieces: exception 03 for a write, which is all or nothing.
-    #[inline]
     pub(super) fn of(
-        device: &DeviceOptions,
-        pdu: &[u8],
-        effect: &Effect,
-    ) -> Result<Option<Box<Pieces>>, ExceptionCode> {
-        // What most devices are.
-        if device.max_registers.is_none() && device.max_bits.is_none() {
-            return Ok(None);
-        }
-        Self::for_limited(device, pdu, effect)
-    }
-
-    fn for_limited(
         device: &DeviceOptions,
         pdu: &[u8],
         effect: &Effect,

@@ -18,14 +18,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use port502_wire::mbap::{self, TransactionId};
-use port502_wire::{ExceptionCode, PDU_MAX, UnitId};
+use port502_wire::{ExceptionCode, PDU_MAX, Read, UnitId};
 use tokio::time::Instant;
 
 use super::alike::{Alike, Chain};
-use super::ask::{Bytes, Effect, ReadKey, effect};
+use super::ask::{Effect, ReadKey, effect};
 use super::breaker::{Admission, Breaker, Turn};
 use super::cache::Cache;
-use super::options::{LaneEvent, LaneOptions, Larger};
+use super::options::{DeviceOptions, LaneEvent, LaneOptions, Larger};
 use super::pieces::Pieces;
 use super::{LaneStatus, UnitStatus};
 use crate::server::Inbox;
@@ -126,13 +126,28 @@ struct Departure {
 struct Request {
     stage: Stage,
     unit: UnitId,
-    pdu: Bytes,
+    what: What,
+    waiter: Waiter,
+    joined: Vec<Waiter>,
+}
+
+/// What is asked.
+#[derive(Debug)]
+enum What {
+    /// A read of one table that its device takes as it is: nearly every request.
+    Read(ReadKey),
+    Other(Box<Other>),
+}
+
+/// What is particular about a request.
+#[derive(Debug)]
+struct Other {
+    pdu: Box<[u8]>,
     /// For reads that others can share.
     key: Option<ReadKey>,
     /// `None` for what changes nothing.
     barrier: Option<Effect>,
-    waiter: Waiter,
-    joined: Vec<Waiter>,
+    /// Everybody looks at it, to see whether the unit is back.
     probe: bool,
     pieces: Option<Box<Pieces>>,
 }
@@ -258,7 +273,7 @@ impl Queue {
         for slot in queue {
             self.queued -= 1;
             let Some(request) = live(&mut self.requests, slot) else { continue };
-            let (unit, probe) = (request.unit, request.probe);
+            let (unit, probe) = (request.unit, request.what.is_probe());
             self.release(slot);
             if probe {
                 self.unit(unit, now).breaker.probe_lost(now);
@@ -275,18 +290,18 @@ impl Queue {
         self.client(key).is_some_and(|client| client.open != 0)
     }
 
-    /// Takes a request in. `out` is for an answer that is there at once.
+    /// Takes a request in, which may wait until `until`. `out` is for an answer that is there at once.
     ///
     /// The client may have at most as many open as its [`Caller`](crate::server::Caller) has room for.
     pub(super) fn submit(
         &mut self,
         key: ClientKey,
         ask: &Ask<'_>,
-        now: Instant,
+        (now, until): (Instant, Instant),
         out: &mut [u8; PDU_MAX],
     ) -> Submitted {
         self.status.requests += 1;
-        let submitted = self.decide(key, ask, now, out);
+        let submitted = self.decide(key, ask, (now, until), out);
         match submitted {
             Submitted::Refused(code) => self.count_refused(code),
             Submitted::Answered(_) => self.status.cached += 1,
@@ -300,35 +315,31 @@ impl Queue {
         *self.status.refused.entry(code.code()).or_default() += 1;
     }
 
-    fn decide(&mut self, key: ClientKey, ask: &Ask<'_>, now: Instant, out: &mut [u8; PDU_MAX]) -> Submitted {
-        let effect = match effect(ask.pdu) {
-            Ok(effect) => effect,
-            Err(code) => return Submitted::Refused(code),
+    fn decide(
+        &mut self,
+        key: ClientKey,
+        ask: &Ask<'_>,
+        (now, until): (Instant, Instant),
+        out: &mut [u8; PDU_MAX],
+    ) -> Submitted {
+        let device = self.options.device(ask.unit);
+        let max_age = device.max_age;
+        let mut what = match Read::parse(ask.pdu) {
+            Some(read) if device.takes_all() => What::Read(ReadKey::of(ask.unit, &read)),
+            _ => match Other::of(device, ask) {
+                Ok(other) => What::Other(other),
+                Err(code) => return Submitted::Refused(code),
+            },
         };
         if self.unreachable_until.is_some_and(|until| now < until) || self.queued >= QUEUED_MAX {
             return Submitted::Refused(ExceptionCode::GatewayPathUnavailable);
         }
-        let device = self.options.device(ask.unit);
-        let max_age = device.max_age;
-        let pieces = match Pieces::of(device, ask.pdu, &effect) {
-            Ok(Some(_)) if device.larger == Larger::Refuse => {
-                return Submitted::Refused(ExceptionCode::IllegalDataValue);
-            }
-            Ok(pieces) => pieces,
-            Err(code) => return Submitted::Refused(code),
-        };
         let Some(client) = self.client(key) else {
             return Submitted::Refused(ExceptionCode::GatewayPathUnavailable);
         };
         let (behind, idle) = (client.writes, client.writes == client.writes_done);
         let waiter = Waiter { client: key, transaction: ask.transaction, asked: ask.asked };
-        let read = match effect {
-            Effect::Read { start, count, .. } => {
-                let function = ask.pdu.first().copied().unwrap_or_default();
-                Some(ReadKey::new(ask.unit.get(), function, start, count))
-            }
-            _ => None,
-        };
+        let read = what.key();
         if let (Some(read), true) = (read, idle) {
             if let Some(max_age) = max_age
                 && let Some(pdu) = self.cache.find(read, now, max_age)
@@ -341,32 +352,21 @@ impl Queue {
                 return Submitted::Queued;
             }
         }
-        let probe = match self.unit(ask.unit, now).breaker.admit(now) {
-            Admission::Pass => false,
-            Admission::Probe => true,
+        match self.unit(ask.unit, now).breaker.admit(now) {
+            Admission::Pass => {}
+            Admission::Probe => what = what.into_probe(),
             Admission::Refused => return Submitted::Refused(ExceptionCode::GatewayTargetFailedToRespond),
-        };
-        let barrier = match effect {
-            Effect::Read { .. } | Effect::Look => None,
-            effect => Some(effect),
-        };
-        let writes = u64::from(barrier.is_some());
-        let stage = Stage::Queued { until: now + self.options.wait, behind };
+        }
+        let writes = u64::from(what.barrier().is_some());
         let slot = self.free_slot();
         if let Some(request) = self.requests.get_mut(slot as usize) {
-            request.stage = stage;
+            request.stage = Stage::Queued { until, behind };
             request.unit = ask.unit;
-            request.pdu = Bytes::new(ask.pdu);
-            request.key = read;
-            request.barrier = barrier;
+            request.what = what;
             request.waiter = waiter;
-            request.probe = probe;
-            if pieces.is_some() {
-                request.pieces = pieces;
-            }
         }
-        if let (Some(key), true) = (read, self.options.coalesce) {
-            self.alike.put(slot, key, Chain::Queued);
+        if let (Some(read), true) = (read, self.options.coalesce) {
+            self.alike.put(slot, read);
         }
         self.queued += 1;
         if let Some(client) = self.client(key) {
@@ -452,11 +452,7 @@ impl Queue {
         }
         let request = live(&mut self.requests, slot)?;
         let timeout = self.options.timeout(request.unit);
-        let pdu = match &mut request.pieces {
-            Some(pieces) => pieces.next(),
-            None => request.pdu.as_slice(),
-        };
-        Some(Outgoing { slot, unit: request.unit, pdu, timeout })
+        Some(Outgoing { slot, unit: request.unit, pdu: request.what.next_pdu(), timeout })
     }
 
     /// Clients with requests out let the others go first, once: when those are answered they ask for more, and all of it goes
@@ -518,8 +514,8 @@ impl Queue {
     #[inline]
     fn depart(&mut self, slot: u32, now: Instant) {
         let Some(request) = live(&mut self.requests, slot) else { return };
-        let (unit, key) = (request.unit, request.key);
-        if let Some(effect) = request.barrier.clone() {
+        let unit = request.unit;
+        if let Some(effect) = request.what.barrier().cloned() {
             self.unit(unit, now).writes_out += 1;
             self.written(unit, &effect);
         }
@@ -529,13 +525,8 @@ impl Queue {
         if let Some(request) = live(&mut self.requests, slot) {
             request.stage = Stage::Out(departure);
         }
-        if let Some(key) = key
-            && self.alike.remove(slot)
-        {
-            self.alike.put(slot, key, Chain::Out);
-            if let Some(newest) = self.alike.first(key, Chain::Queued) {
-                self.gather(slot, newest);
-            }
+        if let Some(newest) = self.alike.depart(slot) {
+            self.gather(slot, newest);
         }
         self.status.sent += 1;
     }
@@ -593,21 +584,13 @@ impl Queue {
         // Another gateway's word that the unit is silent: it has cost the same time.
         let dead = pdu.first().is_some_and(|function| function & 0x80 != 0)
             && pdu.get(1) == Some(&ExceptionCode::GatewayTargetFailedToRespond.code());
-        let whole = match &mut request.pieces {
-            Some(pieces) => match pieces.add(pdu) {
-                None => {
-                    if let Stage::Out(departure) = request.stage {
-                        request.stage = Stage::Between(departure);
-                    }
-                    // What was read first is too old for those who ask from now on.
-                    self.alike.remove(slot);
-                    self.ring.push_back(Due::Piece(slot));
-                    self.unit(unit, now).breaker.answered();
-                    return;
-                }
-                whole => whole,
+        let whole = match &mut request.what {
+            What::Read(_) => None,
+            What::Other(other) => match other.pieces.as_mut().map(|pieces| pieces.add(pdu)) {
+                None => None,
+                Some(Some(whole)) => Some(whole),
+                Some(None) => return self.piece_answered(slot, now),
             },
-            None => None,
         };
         let Some(ended) = self.take_out(slot, now) else { return };
         let pdu = whole.as_deref().unwrap_or(pdu);
@@ -621,13 +604,28 @@ impl Queue {
         let exception = pdu.first().is_some_and(|function| function & 0x80 != 0);
         self.status.answered += 1;
         self.status.exceptions += u64::from(exception);
-        self.deliver(&ended.waiter, ended.write, Some(pdu), false);
+        let write = ended.what.barrier().is_some();
+        self.deliver(&ended.waiter, write, Some(pdu), false);
         for waiter in &ended.joined {
-            self.deliver(waiter, ended.write, Some(pdu), true);
+            self.deliver(waiter, write, Some(pdu), true);
         }
         if dead {
-            self.silent(unit, ended.probe, now);
+            self.silent(unit, ended.what.is_probe(), now);
         }
+    }
+
+    /// A piece of a large read is here, and there are more.
+    #[cold]
+    fn piece_answered(&mut self, slot: u32, now: Instant) {
+        let Some(request) = live(&mut self.requests, slot) else { return };
+        if let Stage::Out(departure) = request.stage {
+            request.stage = Stage::Between(departure);
+        }
+        let unit = request.unit;
+        // What was read first is too old for those who ask from now on.
+        self.alike.remove(slot);
+        self.ring.push_back(Due::Piece(slot));
+        self.unit(unit, now).breaker.answered();
     }
 
     /// A burst of answers is at its end: those whom they are for are woken, each once.
@@ -660,10 +658,11 @@ impl Queue {
             Failure::NotSent => ExceptionCode::GatewayPathUnavailable,
             _ => ExceptionCode::GatewayTargetFailedToRespond,
         };
+        let refusal = [ended.what.function() | 0x80, code.code()];
+        let answer = (why != Failure::Broadcast).then_some(&refusal[..]);
+        let (write, probe) = (ended.what.barrier().is_some(), ended.what.is_probe());
         for waiter in std::iter::once(&ended.waiter).chain(&ended.joined) {
-            let refusal = [ended.function | 0x80, code.code()];
-            let answer = (why != Failure::Broadcast).then_some(&refusal[..]);
-            if self.deliver(waiter, ended.write, answer, false) && answer.is_some() {
+            if self.deliver(waiter, write, answer, false) && answer.is_some() {
                 self.count_refused(code);
             }
             if let Some(client) = self.client(waiter.client) {
@@ -671,8 +670,8 @@ impl Queue {
             }
         }
         match why {
-            Failure::Silence => self.silent(ended.unit, ended.probe, now),
-            _ if ended.probe => self.unit(ended.unit, now).breaker.probe_lost(now),
+            Failure::Silence => self.silent(ended.unit, probe, now),
+            _ if probe => self.unit(ended.unit, now).breaker.probe_lost(now),
             _ => {}
         }
     }
@@ -767,8 +766,8 @@ impl Queue {
 
     #[inline]
     fn keep(&mut self, ended: &Ended, pdu: &[u8]) {
-        let (Some(key), Some(departure)) = (ended.key, ended.departure) else { return };
-        if self.options.device(ended.unit).max_age.is_none() || pdu.first() != Some(&ended.function) {
+        let (Some(key), Some(departure)) = (ended.what.key(), ended.departure) else { return };
+        if self.options.device(ended.unit).max_age.is_none() || pdu.first() != Some(&ended.what.function()) {
             return;
         }
         let unit = self.units.get(usize::from(ended.unit.get())).and_then(Option::as_ref);
@@ -792,24 +791,19 @@ impl Queue {
         let request = live(&mut self.requests, slot)?;
         let ended = Ended {
             unit: request.unit,
-            function: request.pdu.function(),
-            key: request.key,
             departure: match request.stage {
                 Stage::Out(departure) | Stage::Between(departure) => Some(departure),
                 Stage::Queued { .. } | Stage::Free => None,
             },
-            write: request.barrier.is_some(),
+            what: std::mem::replace(&mut request.what, What::NONE),
             waiter: request.waiter,
             joined: std::mem::take(&mut request.joined),
-            probe: request.probe,
         };
-        if let Some(effect) = request.barrier.clone()
-            && ended.departure.is_some()
-        {
-            self.unit(ended.unit, now).writes_out -= 1;
-            self.written(ended.unit, &effect);
-        }
         self.release(slot);
+        if let (Some(effect), Some(_)) = (ended.what.barrier(), ended.departure) {
+            self.unit(ended.unit, now).writes_out -= 1;
+            self.written(ended.unit, effect);
+        }
         Some(ended)
     }
 
@@ -865,9 +859,7 @@ impl Queue {
         self.alike.remove(slot);
         let Some(request) = live(&mut self.requests, slot) else { return };
         request.stage = Stage::Free;
-        if request.pieces.is_some() || matches!(request.pdu, Bytes::Long(_)) {
-            request.shrink();
-        }
+        request.what = What::NONE;
         self.free_requests.push(slot);
     }
 }
@@ -898,29 +890,96 @@ impl Client {
     }
 }
 
+impl What {
+    const NONE: What = What::Read(ReadKey::NONE);
+
+    /// For reads that others can share.
+    #[inline]
+    fn key(&self) -> Option<ReadKey> {
+        match self {
+            What::Read(key) => Some(*key),
+            What::Other(other) => other.key,
+        }
+    }
+
+    /// What it may change.
+    #[inline]
+    fn barrier(&self) -> Option<&Effect> {
+        match self {
+            What::Read(_) => None,
+            What::Other(other) => other.barrier.as_ref(),
+        }
+    }
+
+    #[inline]
+    fn is_probe(&self) -> bool {
+        matches!(self, What::Other(other) if other.probe)
+    }
+
+    /// The function code.
+    #[inline]
+    fn function(&self) -> u8 {
+        match self {
+            What::Read(key) => key.pdu()[0],
+            What::Other(other) => other.pdu.first().copied().unwrap_or_default(),
+        }
+    }
+
+    /// What is to be sent, of large reads the next piece.
+    #[inline]
+    fn next_pdu(&mut self) -> &[u8] {
+        match self {
+            What::Read(key) => key.pdu(),
+            What::Other(other) => match &mut other.pieces {
+                Some(pieces) => pieces.next(),
+                None => &other.pdu,
+            },
+        }
+    }
+
+    #[cold]
+    fn into_probe(self) -> What {
+        What::Other(match self {
+            What::Read(key) => {
+                let pdu = key.pdu()[..].into();
+                Box::new(Other { pdu, key: Some(key), barrier: None, probe: true, pieces: None })
+            }
+            What::Other(other) => Box::new(Other { probe: true, ..*other }),
+        })
+    }
+}
+
+impl Other {
+    /// # Errors
+    /// The exception that is owed for a request that breaks the specification, or that the device cannot take.
+    #[inline(never)]
+    fn of(device: &DeviceOptions, ask: &Ask<'_>) -> Result<Box<Other>, ExceptionCode> {
+        let effect = effect(ask.pdu)?;
+        let pieces = Pieces::of(device, ask.pdu, &effect)?;
+        if pieces.is_some() && device.larger == Larger::Refuse {
+            return Err(ExceptionCode::IllegalDataValue);
+        }
+        let key = Read::parse(ask.pdu).map(|read| ReadKey::of(ask.unit, &read));
+        let barrier = match effect {
+            Effect::Read { .. } | Effect::Look => None,
+            effect => Some(effect),
+        };
+        Ok(Box::new(Other { pdu: ask.pdu.into(), key, barrier, probe: false, pieces }))
+    }
+}
+
 impl Request {
     const NONE: Request = Request {
         stage: Stage::Free,
         unit: UnitId::BROADCAST,
-        pdu: Bytes::NONE,
-        key: None,
-        barrier: None,
+        what: What::NONE,
         waiter: Waiter {
             client: ClientKey { slot: NONE, generation: 0 },
             transaction: TransactionId(0),
             asked: UnitId::BROADCAST,
         },
         joined: Vec::new(),
-        probe: false,
-        pieces: None,
     };
-
-    /// Gives back what a free slot need not hold.
-    #[cold]
-    fn shrink(&mut self) {
-        self.pieces = None;
-        self.pdu = Bytes::NONE;
-    }
 
     fn is_queued(&self) -> bool {
         matches!(self.stage, Stage::Queued { .. })
@@ -931,13 +990,9 @@ impl Request {
 #[derive(Debug)]
 struct Ended {
     unit: UnitId,
-    function: u8,
-    key: Option<ReadKey>,
     /// `None` when it never went out.
     departure: Option<Departure>,
-    /// Whether it may have changed anything.
-    write: bool,
+    what: What,
     waiter: Waiter,
     joined: Vec<Waiter>,
-    probe: bool,
 }
