@@ -125,9 +125,21 @@ struct Pending<T> {
     tag: T,
 }
 
-/// A request PDU. Most are five bytes long, and those are kept without an allocation.
+impl<T> Pending<T> {
+    /// Whether this is its answer, as most are: a read's, with as many values as were asked for, from the unit that was
+    /// asked.
+    #[inline]
+    fn is_plainly_answered_by(&self, frame: &Frame<'_>) -> bool {
+        let Asked::Five(asked) = &self.pdu else { return false };
+        self.id == frame.transaction && self.unit == frame.unit && Response::is_plain_answer(frame.pdu, asked)
+    }
+}
+
+/// A request PDU. Most are five bytes long, and few are longer than the shortest write of many: those are kept without an
+/// allocation.
 #[derive(Clone, Debug)]
 enum Asked {
+    Five([u8; 5]),
     Short { len: u8, bytes: [u8; SHORT_MAX] },
     Long(Box<[u8]>),
 }
@@ -137,12 +149,14 @@ const SHORT_MAX: usize = 14;
 impl Asked {
     #[inline]
     fn new(pdu: &[u8]) -> Self {
-        let mut bytes = [0; SHORT_MAX];
-        // A copy whose length the compiler knows is a few instructions in the place of a call.
-        if let (Ok(five), Some(room)) = (<&[u8; 5]>::try_from(pdu), bytes.first_chunk_mut()) {
-            *room = *five;
-            return Asked::Short { len: 5, bytes };
+        match <[u8; 5]>::try_from(pdu) {
+            Ok(five) => Asked::Five(five),
+            Err(_) => Self::of_any_length(pdu),
         }
+    }
+
+    fn of_any_length(pdu: &[u8]) -> Self {
+        let mut bytes = [0; SHORT_MAX];
         match (bytes.get_mut(..pdu.len()), u8::try_from(pdu.len())) {
             (Some(room), Ok(len)) => {
                 room.copy_from_slice(pdu);
@@ -152,9 +166,9 @@ impl Asked {
         }
     }
 
-    #[inline]
     fn as_slice(&self) -> &[u8] {
         match self {
+            Asked::Five(bytes) => bytes,
             Asked::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
             Asked::Long(bytes) => bytes,
         }
@@ -299,19 +313,12 @@ impl<const PENDING_MAX: usize, T> ClientSession<PENDING_MAX, T> {
             Some(Received::Frame(frame)) => frame,
         };
         let id = frame.transaction;
-        let Some(pending) = take(&mut self.pending, id, self.in_order) else {
-            forget(&mut self.abandoned, id);
-            return Ok(Some(Event::Discarded { id: Some(id) }));
-        };
-        let fits = judge(&pending, &frame, self.strict_unit);
-        let Pending { id, unit, tag, .. } = pending;
-        Ok(Some(match fits {
-            Ok(()) => {
-                let other_unit = Some(frame.unit).filter(|answering| *answering != unit);
-                Event::Answer { id, tag, pdu: frame.pdu, other_unit }
-            }
-            Err(error) => Event::BadAnswer { id, tag, error },
-        }))
+        if self.pending.front().is_some_and(|oldest| oldest.is_plainly_answered_by(&frame))
+            && let Some(Pending { tag, .. }) = self.pending.pop_front()
+        {
+            return Ok(Some(Event::Answer { id, tag, pdu: frame.pdu, other_unit: None }));
+        }
+        Ok(Some(end(&mut self.pending, &mut self.abandoned, &frame, self.strict_unit, self.in_order)))
     }
 
     /// A request whose deadline has passed. It is given up: should its answer come, it is discarded.
@@ -348,23 +355,29 @@ impl<const PENDING_MAX: usize, T> ClientSession<PENDING_MAX, T> {
     }
 }
 
-/// The request that an answer with this id belongs to.
-#[inline]
-fn take<T>(pending: &mut VecDeque<Pending<T>>, id: TransactionId, in_order: bool) -> Option<Pending<T>> {
-    if pending.front()?.id == id { pending.pop_front() } else { take_early(pending, id, in_order) }
-}
-
-/// The same where the answer has overtaken others, or belongs to nothing.
-#[cold]
-fn take_early<T>(
-    pending: &mut VecDeque<Pending<T>>,
-    id: TransactionId,
+/// What a frame means that is not simply the answer to the oldest request.
+#[inline(never)]
+fn end<'s, T>(
+    open: &mut VecDeque<Pending<T>>,
+    abandoned: &mut Vec<u16>,
+    frame: &Frame<'s>,
+    strict_unit: bool,
     in_order: bool,
-) -> Option<Pending<T>> {
-    match pending.iter().position(|pending| pending.id == id) {
-        Some(at) => pending.remove(at),
-        None if in_order => pending.pop_front(),
-        None => None,
+) -> Event<'s, T> {
+    let id = frame.transaction;
+    let at = open.iter().position(|pending| pending.id == id).or(in_order.then_some(0));
+    let Some(pending) = at.and_then(|at| open.remove(at)) else {
+        forget(abandoned, id);
+        return Event::Discarded { id: Some(id) };
+    };
+    let fits = judge(&pending, frame, strict_unit);
+    let Pending { id, unit, tag, .. } = pending;
+    match fits {
+        Ok(()) => {
+            let other_unit = Some(frame.unit).filter(|answering| *answering != unit);
+            Event::Answer { id, tag, pdu: frame.pdu, other_unit }
+        }
+        Err(error) => Event::BadAnswer { id, tag, error },
     }
 }
 
@@ -376,13 +389,11 @@ fn forget(abandoned: &mut Vec<u16>, id: TransactionId) {
     }
 }
 
-#[inline]
 fn judge<T>(pending: &Pending<T>, frame: &Frame<'_>, strict_unit: bool) -> Result<(), AnswerError> {
     if strict_unit && frame.unit != pending.unit {
         return Err(AnswerError::Unit { got: frame.unit });
     }
-    let asked = pending.pdu.as_slice();
-    if Response::is_plain_answer(frame.pdu, asked) { Ok(()) } else { compare(frame.pdu, asked) }
+    compare(frame.pdu, pending.pdu.as_slice())
 }
 
 /// Whether an answer fits what was asked.

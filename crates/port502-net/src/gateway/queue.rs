@@ -406,17 +406,16 @@ impl Queue {
                 self.full = true;
                 return None;
             }
-            if limit >= DEEP {
+            if limit >= DEEP && (self.turn == 0 || self.full) {
                 if self.full && self.in_flight >= limit / 2 {
                     return None;
                 }
                 self.put_off();
-                if !self.has_room_for_turn(limit) {
-                    self.full = true;
+                self.full = !self.has_room_for_turn(limit);
+                if self.full {
                     return None;
                 }
             }
-            self.full = false;
             if self.not_before.is_some_and(|at| now < at) {
                 return None;
             }
@@ -425,32 +424,32 @@ impl Queue {
                     self.ring.pop_front();
                     slot
                 }
-                Due::Client(slot) => match self.take_turn(slot) {
+                Due::Client(at) => match self.take_turn(at) {
                     Some(slot) => slot,
                     None => continue,
                 },
             };
-            let Some(request) = live(&mut self.requests, slot) else { continue };
-            let may_go = match request.stage {
+            let stage = self.requests.get(slot as usize)?.stage;
+            match stage {
+                Stage::Free => continue,
                 Stage::Queued { until, .. } => {
                     self.queued -= 1;
-                    now <= until
+                    if now <= until {
+                        self.depart(slot, now);
+                        break slot;
+                    }
                 }
-                _ => self.is_wanted(slot),
-            };
-            if may_go {
-                break slot;
+                Stage::Between(departure) if self.is_wanted(slot) => {
+                    live(&mut self.requests, slot)?.stage = Stage::Out(departure);
+                    break slot;
+                }
+                Stage::Between(_) | Stage::Out(_) => {}
             }
             self.end(slot, Failure::NotSent, now);
         };
         self.in_flight += 1;
         self.not_before = None;
-        match live(&mut self.requests, slot)?.stage {
-            Stage::Queued { .. } => self.depart(slot, now),
-            Stage::Between(departure) => live(&mut self.requests, slot)?.stage = Stage::Out(departure),
-            Stage::Out(_) | Stage::Free => {}
-        }
-        let request = live(&mut self.requests, slot)?;
+        let request = self.requests.get_mut(slot as usize)?;
         let timeout = self.options.timeout(request.unit);
         Some(Outgoing { slot, unit: request.unit, pdu: request.what.next_pdu(), timeout })
     }
@@ -513,10 +512,27 @@ impl Queue {
     /// A request goes out for the first time: it takes along those that are like it.
     #[inline]
     fn depart(&mut self, slot: u32, now: Instant) {
+        let Some(request) = self.requests.get_mut(slot as usize) else { return };
+        if request.what.barrier().is_some() {
+            return self.depart_as_write(slot, now);
+        }
+        let state = unit_of(&mut self.units, request.unit, now);
+        state.status.requests += 1;
+        request.stage = Stage::Out(Departure { at: now, epoch: state.epoch });
+        self.status.sent += 1;
+        if let Some(newest) = self.alike.depart(slot) {
+            self.gather(slot, newest);
+        }
+    }
+
+    /// The same for what may change something: nobody shares it, and what it writes others must not read from before.
+    #[cold]
+    fn depart_as_write(&mut self, slot: u32, now: Instant) {
         let Some(request) = live(&mut self.requests, slot) else { return };
         let unit = request.unit;
-        if let Some(effect) = request.what.barrier().cloned() {
-            self.unit(unit, now).writes_out += 1;
+        let effect = request.what.barrier().cloned();
+        self.unit(unit, now).writes_out += 1;
+        if let Some(effect) = effect {
             self.written(unit, &effect);
         }
         let state = self.unit(unit, now);
@@ -524,9 +540,6 @@ impl Queue {
         let departure = Departure { at: now, epoch: state.epoch };
         if let Some(request) = live(&mut self.requests, slot) {
             request.stage = Stage::Out(departure);
-        }
-        if let Some(newest) = self.alike.depart(slot) {
-            self.gather(slot, newest);
         }
         self.status.sent += 1;
     }
@@ -580,6 +593,25 @@ impl Queue {
         if !self.options.gap.is_zero() {
             self.not_before = Some(now + self.options.gap);
         }
+        // What most are: the values that one client asked for, and nobody else.
+        if let What::Read(key) = &request.what
+            && pdu.first() == Some(&key.pdu()[0])
+            && request.joined.is_empty()
+            && self.options.device(request.unit).max_age.is_none()
+        {
+            let (unit, waiter) = (request.unit, request.waiter);
+            self.release(slot);
+            self.unit_answered(unit, now);
+            self.status.answered += 1;
+            self.deliver(&waiter, false, Some(pdu), false);
+        } else {
+            self.answered_otherwise(slot, pdu, now);
+        }
+    }
+
+    #[inline(never)]
+    fn answered_otherwise(&mut self, slot: u32, pdu: &[u8], now: Instant) {
+        let Some(request) = live(&mut self.requests, slot) else { return };
         let unit = request.unit;
         // Another gateway's word that the unit is silent: it has cost the same time.
         let dead = pdu.first().is_some_and(|function| function & 0x80 != 0)
@@ -594,11 +626,10 @@ impl Queue {
         };
         let Some(ended) = self.take_out(slot, now) else { return };
         let pdu = whole.as_deref().unwrap_or(pdu);
-        let state = self.unit(unit, now);
-        state.status.answers += 1;
-        let turn = if dead { Turn::None } else { state.breaker.answered() };
-        if turn == Turn::Closed {
-            self.options.tell(&LaneEvent::UnitBack { unit });
+        if dead {
+            self.unit(unit, now).status.answers += 1;
+        } else {
+            self.unit_answered(unit, now);
         }
         self.keep(&ended, pdu);
         let exception = pdu.first().is_some_and(|function| function & 0x80 != 0);
@@ -611,6 +642,15 @@ impl Queue {
         }
         if dead {
             self.silent(unit, ended.what.is_probe(), now);
+        }
+    }
+
+    #[inline]
+    fn unit_answered(&mut self, unit: UnitId, now: Instant) {
+        let state = unit_of(&mut self.units, unit, now);
+        state.status.answers += 1;
+        if state.breaker.answered() == Turn::Closed {
+            self.options.tell(&LaneEvent::UnitBack { unit });
         }
     }
 
@@ -838,11 +878,7 @@ impl Queue {
 
     #[inline]
     fn unit(&mut self, unit: UnitId, now: Instant) -> &mut Unit {
-        let at = usize::from(unit.get());
-        match self.units.get_mut(at) {
-            Some(unit) => unit.get_or_insert_with(|| Unit::new(now)),
-            None => unreachable!("there are 256 units"),
-        }
+        unit_of(&mut self.units, unit, now)
     }
 
     #[inline]
@@ -868,6 +904,14 @@ impl Queue {
 #[inline]
 fn live(requests: &mut [Request], slot: u32) -> Option<&mut Request> {
     requests.get_mut(slot as usize).filter(|request| request.stage != Stage::Free)
+}
+
+#[inline]
+fn unit_of(units: &mut [Option<Box<Unit>>], unit: UnitId, now: Instant) -> &mut Unit {
+    match units.get_mut(usize::from(unit.get())) {
+        Some(unit) => unit.get_or_insert_with(|| Unit::new(now)),
+        None => unreachable!("there are 256 units"),
+    }
 }
 
 impl Unit {
