@@ -106,30 +106,34 @@ enum Stage {
         /// Until then it may wait.
         until: Instant,
         /// Writes that its client had submitted before it.
-        behind: u64,
+        behind: u32,
     },
-    Out(Departure),
+    Out {
+        /// Since then, its first piece that is.
+        at: Instant,
+        /// The unit's count of writes then.
+        epoch: u32,
+    },
     /// Between two pieces.
-    Between(Departure),
+    Between { at: Instant, epoch: u32 },
+    /// It has the answer of another one's read in common, together with the `next`, and so on round to itself.
+    Shares { next: u32 },
 }
 
-/// When a request went out, its first piece that is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Departure {
-    at: Instant,
-    /// The unit's count of writes then.
-    epoch: u64,
-}
-
-/// A request in its slot. It is filled and emptied where it is: moving it costs more than all that is done with it.
+/// A request in its slot. It is filled and emptied where it is: moving it costs more than all that is done with it. One line
+/// of a processor's cache, because of thousands that wait each is somewhere else.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Request {
     stage: Stage,
     unit: UnitId,
     what: What,
     waiter: Waiter,
-    joined: Vec<Waiter>,
+    /// The slot of the last one who shares its answer, or none.
+    shared: u32,
 }
+
+const _: () = assert!(size_of::<Request>() == 64);
 
 /// What is asked.
 #[derive(Debug)]
@@ -163,8 +167,8 @@ struct Client {
     passed: bool,
     open: usize,
     /// Writes submitted, and those that have come to their end.
-    writes: u64,
-    writes_done: u64,
+    writes: u32,
+    writes_done: u32,
     /// Answers that are not in the inbox yet, and how many.
     answers: Vec<u8>,
     settled: usize,
@@ -176,7 +180,7 @@ struct Client {
 struct Unit {
     breaker: Breaker,
     /// Counts writes as they go out and as they end, broadcasts among them.
-    epoch: u64,
+    epoch: u32,
     writes_out: usize,
     status: UnitStatus,
 }
@@ -357,7 +361,7 @@ impl Queue {
             Admission::Probe => what = what.into_probe(),
             Admission::Refused => return Submitted::Refused(ExceptionCode::GatewayTargetFailedToRespond),
         }
-        let writes = u64::from(what.barrier().is_some());
+        let writes = u32::from(what.barrier().is_some());
         let slot = self.free_slot();
         if let Some(request) = self.requests.get_mut(slot as usize) {
             request.stage = Stage::Queued { until, behind };
@@ -371,7 +375,7 @@ impl Queue {
         self.queued += 1;
         if let Some(client) = self.client(key) {
             client.open += 1;
-            client.writes += writes;
+            client.writes = client.writes.wrapping_add(writes);
             client.queue.push_back(slot);
             if !std::mem::replace(&mut client.in_ring, true) {
                 self.ring.push_back(Due::Client(key.slot));
@@ -383,19 +387,55 @@ impl Queue {
     /// Lets a read share the answer of one that is out already.
     #[inline]
     fn join_out(&mut self, key: ReadKey, waiter: Waiter) -> bool {
-        let Some(slot) = self.alike.first(key, Chain::Out) else { return false };
-        let Some(request) = live(&mut self.requests, slot) else { return false };
-        let Stage::Out(departure) = request.stage else { return false };
+        let Some(leader) = self.alike.first(key, Chain::Out) else { return false };
+        let Some(request) = live(&mut self.requests, leader) else { return false };
+        let Stage::Out { epoch, .. } = request.stage else { return false };
         let unit = self.units.get(usize::from(request.unit.get())).and_then(Option::as_ref);
-        if unit.is_none_or(|unit| unit.epoch != departure.epoch) {
+        if unit.is_none_or(|unit| unit.epoch != epoch) {
             return false;
         }
-        request.joined.push(waiter);
+        let slot = self.free_slot();
+        if let Some(request) = self.requests.get_mut(slot as usize) {
+            request.waiter = waiter;
+        }
+        self.share(leader, slot, true);
         if let Some(client) = self.client(waiter.client) {
             client.open += 1;
         }
         self.status.coalesced += 1;
         true
+    }
+
+    /// Those in `slot` share the answer of `leader` from now on, as the last or the first of all who do.
+    fn share(&mut self, leader: u32, slot: u32, last: bool) {
+        let Some(end) = live(&mut self.requests, leader).map(|leader| leader.shared) else { return };
+        let next = match self.requests.get_mut(end as usize) {
+            Some(Request { stage: Stage::Shares { next }, .. }) => std::mem::replace(next, slot),
+            _ => slot,
+        };
+        if let Some(request) = self.requests.get_mut(slot as usize) {
+            request.stage = Stage::Shares { next };
+        }
+        if let Some(leader) = self.requests.get_mut(leader as usize).filter(|_| end == NONE || last) {
+            leader.shared = slot;
+        }
+    }
+
+    /// Empties the slot of the first who shares an answer, of whom the last is in `end`, which is none in the end.
+    fn part(&mut self, end: &mut u32) -> Option<Waiter> {
+        let next = |request: &Request| match request.stage {
+            Stage::Shares { next } => Some(next),
+            _ => None,
+        };
+        let first = self.requests.get(*end as usize).and_then(next)?;
+        let (waiter, behind) =
+            self.requests.get(first as usize).map(|request| (request.waiter, next(request)))?;
+        self.release(first);
+        match self.requests.get_mut(*end as usize) {
+            Some(Request { stage: Stage::Shares { next }, .. }) => *next = behind?,
+            _ => *end = NONE,
+        }
+        Some(waiter)
     }
 
     /// The next request to send, if one may be sent now.
@@ -439,11 +479,11 @@ impl Queue {
                         break slot;
                     }
                 }
-                Stage::Between(departure) if self.is_wanted(slot) => {
-                    live(&mut self.requests, slot)?.stage = Stage::Out(departure);
+                Stage::Between { at, epoch } if self.is_wanted(slot) => {
+                    live(&mut self.requests, slot)?.stage = Stage::Out { at, epoch };
                     break slot;
                 }
-                Stage::Between(_) | Stage::Out(_) => {}
+                Stage::Between { .. } | Stage::Out { .. } | Stage::Shares { .. } => {}
             }
             self.end(slot, Failure::NotSent, now);
         };
@@ -518,7 +558,7 @@ impl Queue {
         }
         let state = unit_of(&mut self.units, request.unit, now);
         state.status.requests += 1;
-        request.stage = Stage::Out(Departure { at: now, epoch: state.epoch });
+        request.stage = Stage::Out { at: now, epoch: state.epoch };
         self.status.sent += 1;
         if let Some(newest) = self.alike.depart(slot) {
             self.gather(slot, newest);
@@ -537,9 +577,9 @@ impl Queue {
         }
         let state = self.unit(unit, now);
         state.status.requests += 1;
-        let departure = Departure { at: now, epoch: state.epoch };
+        let stage = Stage::Out { at: now, epoch: state.epoch };
         if let Some(request) = live(&mut self.requests, slot) {
-            request.stage = Stage::Out(departure);
+            request.stage = stage;
         }
         self.status.sent += 1;
     }
@@ -557,10 +597,8 @@ impl Queue {
                 continue;
             }
             self.unqueue(slot);
-            self.release(slot);
-            if let Some(leader) = live(&mut self.requests, leader) {
-                leader.joined.push(waiter);
-            }
+            self.alike.remove(slot);
+            self.share(leader, slot, false);
             self.status.coalesced += 1;
         }
     }
@@ -574,7 +612,7 @@ impl Queue {
         let units = self.units.get_mut(first..end).unwrap_or_default();
         for (unit, state) in (to.get()..=u8::MAX).zip(units) {
             let Some(state) = state else { continue };
-            state.epoch += 1;
+            state.epoch = state.epoch.wrapping_add(1);
             if self.cache.len() == 0 {
                 continue;
             }
@@ -596,7 +634,7 @@ impl Queue {
         // What most are: the values that one client asked for, and nobody else.
         if let What::Read(key) = &request.what
             && pdu.first() == Some(&key.pdu()[0])
-            && request.joined.is_empty()
+            && request.shared == NONE
             && self.options.device(request.unit).max_age.is_none()
         {
             let (unit, waiter) = (request.unit, request.waiter);
@@ -624,7 +662,7 @@ impl Queue {
                 Some(None) => return self.piece_answered(slot, now),
             },
         };
-        let Some(ended) = self.take_out(slot, now) else { return };
+        let Some(mut ended) = self.take_out(slot, now) else { return };
         let pdu = whole.as_deref().unwrap_or(pdu);
         if dead {
             self.unit(unit, now).status.answers += 1;
@@ -637,8 +675,8 @@ impl Queue {
         self.status.exceptions += u64::from(exception);
         let write = ended.what.barrier().is_some();
         self.deliver(&ended.waiter, write, Some(pdu), false);
-        for waiter in &ended.joined {
-            self.deliver(waiter, write, Some(pdu), true);
+        while let Some(waiter) = self.part(&mut ended.shared) {
+            self.deliver(&waiter, write, Some(pdu), true);
         }
         if dead {
             self.silent(unit, ended.what.is_probe(), now);
@@ -658,8 +696,8 @@ impl Queue {
     #[cold]
     fn piece_answered(&mut self, slot: u32, now: Instant) {
         let Some(request) = live(&mut self.requests, slot) else { return };
-        if let Stage::Out(departure) = request.stage {
-            request.stage = Stage::Between(departure);
+        if let Stage::Out { at, epoch } = request.stage {
+            request.stage = Stage::Between { at, epoch };
         }
         let unit = request.unit;
         // What was read first is too old for those who ask from now on.
@@ -693,7 +731,7 @@ impl Queue {
 
     #[cold]
     fn end(&mut self, slot: u32, why: Failure, now: Instant) {
-        let Some(ended) = self.take_out(slot, now) else { return };
+        let Some(mut ended) = self.take_out(slot, now) else { return };
         let code = match why {
             Failure::NotSent => ExceptionCode::GatewayPathUnavailable,
             _ => ExceptionCode::GatewayTargetFailedToRespond,
@@ -701,13 +739,15 @@ impl Queue {
         let refusal = [ended.what.function() | 0x80, code.code()];
         let answer = (why != Failure::Broadcast).then_some(&refusal[..]);
         let (write, probe) = (ended.what.barrier().is_some(), ended.what.is_probe());
-        for waiter in std::iter::once(&ended.waiter).chain(&ended.joined) {
-            if self.deliver(waiter, write, answer, false) && answer.is_some() {
+        let mut next = Some(ended.waiter);
+        while let Some(waiter) = next {
+            if self.deliver(&waiter, write, answer, false) && answer.is_some() {
                 self.count_refused(code);
             }
             if let Some(client) = self.client(waiter.client) {
                 client.hand_over();
             }
+            next = self.part(&mut ended.shared);
         }
         match why {
             Failure::Silence => self.silent(ended.unit, probe, now),
@@ -806,14 +846,14 @@ impl Queue {
 
     #[inline]
     fn keep(&mut self, ended: &Ended, pdu: &[u8]) {
-        let (Some(key), Some(departure)) = (ended.what.key(), ended.departure) else { return };
+        let (Some(key), Some((at, epoch))) = (ended.what.key(), ended.departure) else { return };
         if self.options.device(ended.unit).max_age.is_none() || pdu.first() != Some(&ended.what.function()) {
             return;
         }
         let unit = self.units.get(usize::from(ended.unit.get())).and_then(Option::as_ref);
         let broadcast = self.units.first().and_then(Option::as_ref).is_some_and(|all| all.writes_out != 0);
-        if !broadcast && unit.is_some_and(|unit| unit.epoch == departure.epoch && unit.writes_out == 0) {
-            self.cache.keep(key, departure.at, pdu);
+        if !broadcast && unit.is_some_and(|unit| unit.epoch == epoch && unit.writes_out == 0) {
+            self.cache.keep(key, at, pdu);
         }
     }
 
@@ -821,8 +861,15 @@ impl Queue {
     #[cold]
     fn is_wanted(&mut self, slot: u32) -> bool {
         let Some(request) = live(&mut self.requests, slot) else { return false };
-        let waiters: Vec<Waiter> = std::iter::once(&request.waiter).chain(&request.joined).copied().collect();
-        waiters.into_iter().any(|waiter| self.client(waiter.client).is_some())
+        let (end, waiter) = (request.shared, request.waiter);
+        let (mut at, mut wanted) = (end, self.client(waiter.client).is_some());
+        while let Some(Request { stage: Stage::Shares { next }, waiter, .. }) = self.requests.get(at as usize)
+        {
+            let (next, waiter) = (*next, *waiter);
+            wanted |= self.client(waiter.client).is_some();
+            at = if next == end { NONE } else { next };
+        }
+        wanted
     }
 
     /// Takes a request that is out, or was to go out.
@@ -832,12 +879,12 @@ impl Queue {
         let ended = Ended {
             unit: request.unit,
             departure: match request.stage {
-                Stage::Out(departure) | Stage::Between(departure) => Some(departure),
-                Stage::Queued { .. } | Stage::Free => None,
+                Stage::Out { at, epoch } | Stage::Between { at, epoch } => Some((at, epoch)),
+                Stage::Queued { .. } | Stage::Shares { .. } | Stage::Free => None,
             },
             what: std::mem::replace(&mut request.what, What::NONE),
             waiter: request.waiter,
-            joined: std::mem::take(&mut request.joined),
+            shared: request.shared,
         };
         self.release(slot);
         if let (Some(effect), Some(_)) = (ended.what.barrier(), ended.departure) {
@@ -857,7 +904,7 @@ impl Queue {
         let may_wait = early && self.in_flight_max() >= DEEP;
         let Some(client) = self.client(waiter.client) else { return false };
         client.open -= 1;
-        client.writes_done += u64::from(write);
+        client.writes_done = client.writes_done.wrapping_add(u32::from(write));
         client.settled += 1;
         if let Some(pdu) = pdu {
             client.answers.extend_from_slice(&mbap::header(waiter.transaction, waiter.asked, pdu.len()));
@@ -896,6 +943,7 @@ impl Queue {
         let Some(request) = live(&mut self.requests, slot) else { return };
         request.stage = Stage::Free;
         request.what = What::NONE;
+        request.shared = NONE;
         self.free_requests.push(slot);
     }
 }
@@ -1022,7 +1070,7 @@ impl Request {
             transaction: TransactionId(0),
             asked: UnitId::BROADCAST,
         },
-        joined: Vec::new(),
+        shared: NONE,
     };
 
     fn is_queued(&self) -> bool {
@@ -1034,9 +1082,9 @@ impl Request {
 #[derive(Debug)]
 struct Ended {
     unit: UnitId,
-    /// `None` when it never went out.
-    departure: Option<Departure>,
+    /// When it went out, and the unit's count of writes then; `None` when it never did.
+    departure: Option<(Instant, u32)>,
     what: What,
     waiter: Waiter,
-    joined: Vec<Waiter>,
+    shared: u32,
 }

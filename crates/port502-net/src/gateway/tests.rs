@@ -284,6 +284,34 @@ async fn what_was_torn_apart_goes_out_together_again() {
     assert_eq!(order[15..], [3, 3, 3, 3, 1, 1, 1, 1], "{order:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn those_who_share_an_answer_get_it_in_the_order_in_which_they_asked() {
+    let plant = plant(options(1), |frame| vec![(MS * 10, answer(frame, &registers(frame.unit, frame.pdu)))]);
+    let mut peers = [Peer::of(&plant.lane), Peer::of(&plant.lane), Peer::of(&plant.lane)];
+    for round in 0..3 {
+        let first = peers[0].next + 1;
+        // Some wait together with the one that goes out, and some come when it is out.
+        for peer in [0, 2, 0, 1, 0] {
+            peers[peer].submit(1, &read(7, 2));
+        }
+        sleep(MS).await;
+        assert_eq!((plant.lane.status().in_flight, plant.lane.status().queued), (1, 0));
+        for peer in [1, 0, 2, 0] {
+            peers[peer].submit(1, &read(7, 2));
+        }
+        // One of them does not wait for it.
+        peers[2] = Peer::of(&plant.lane);
+        sleep(MS * 10).await;
+        for (peer, from, want) in [(0, first, 5), (1, round * 2 + 1, 2), (2, 1, 0)] {
+            let (frames, settled) = peers[peer].inbox.take();
+            let ids =
+                frames.chunks(mbap::HEADER_LEN + 6).map(|frame| u16::from_be_bytes([frame[0], frame[1]]));
+            assert_eq!((settled, ids.collect::<Vec<_>>()), (want, (from..).take(want).collect()));
+        }
+    }
+    assert_eq!((plant.lane.status().coalesced, plant.lane.status().sent), (24, 3));
+}
+
 /// A device with one register that is written and read, which takes its time.
 fn register(millis: u64) -> impl Fn(&mbap::Frame<'_>) -> Vec<(Duration, Vec<u8>)> + Send + Sync {
     let held = Arc::new(Mutex::new(0_u16));
