@@ -17,8 +17,6 @@ const BITS: u16 = 6;
 pub(crate) struct Open {
     /// Its id on the way to the server.
     pub(crate) transaction: TransactionId,
-    /// How many ids there had been.
-    pub(crate) issued: u64,
     /// Its client's id.
     pub(crate) clients: TransactionId,
     pub(crate) unit: UnitId,
@@ -52,11 +50,21 @@ pub(crate) struct OpenRequests {
     by_client: [u8; 1 << BITS],
     /// Buffers of requests that are over.
     spare: Vec<Vec<u8>>,
+    /// The id that was given last. Ids go round.
+    last_id: u16,
+    /// So many ids behind it are free for certain.
+    free_ids: u16,
 }
 
 impl OpenRequests {
     pub(crate) const fn new() -> Self {
-        OpenRequests { all: VecDeque::new(), by_client: [0; 1 << BITS], spare: Vec::new() }
+        OpenRequests {
+            all: VecDeque::new(),
+            by_client: [0; 1 << BITS],
+            spare: Vec::new(),
+            last_id: 0,
+            free_ids: u16::MAX,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -86,6 +94,32 @@ impl OpenRequests {
         buffer
     }
 
+    /// The next id that nothing open and nothing given up bears.
+    #[inline]
+    pub(crate) fn free_id(&mut self, given_up: &VecDeque<TransactionId>) -> TransactionId {
+        if self.free_ids == 0 {
+            self.find_free_ids(given_up);
+        }
+        self.free_ids = self.free_ids.saturating_sub(1);
+        self.last_id = self.last_id.wrapping_add(1);
+        TransactionId(self.last_id)
+    }
+
+    /// What is taken from now on has ids of this round: it is in the way in the next one only. Fewer ids are taken than
+    /// there are.
+    #[cold]
+    fn find_free_ids(&mut self, given_up: &VecDeque<TransactionId>) {
+        loop {
+            let taken = self.all.iter().map(|open| open.transaction).chain(given_up.iter().copied());
+            let before = taken.map(|id| id.0.wrapping_sub(self.last_id).wrapping_sub(1)).min();
+            self.free_ids = before.unwrap_or(u16::MAX);
+            if self.free_ids != 0 {
+                return;
+            }
+            self.last_id = self.last_id.wrapping_add(1);
+        }
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, open: Open) {
         if let Some(count) = self.by_client.get_mut(slot(open.clients)) {
@@ -106,6 +140,12 @@ impl OpenRequests {
     /// The one that is called so on the way to the server. Most devices answer in order.
     pub(crate) fn position(&self, id: TransactionId) -> Option<usize> {
         self.all.iter().position(|open| open.transaction == id)
+    }
+
+    /// Takes out the oldest, a read.
+    #[inline]
+    pub(crate) fn remove_first(&mut self) {
+        self.remove(0, |_| {});
     }
 
     /// Takes one out; `with` sees it before its buffer is used for others.

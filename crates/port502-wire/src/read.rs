@@ -1,4 +1,4 @@
-use crate::{FunctionCode, Response, Table};
+use crate::{FunctionCode, Response, Table, response};
 
 /// A read of one table: functions 01 to 04, whole, and within what the specification allows.
 ///
@@ -76,6 +76,17 @@ impl Read {
     pub const fn last(&self) -> u16 {
         // `parse` checked that this does not overflow.
         self.first().wrapping_add(self.count() - 1)
+    }
+
+    /// How many bytes the PDU has that answers this with values.
+    #[inline]
+    #[must_use]
+    pub const fn answer_len(&self) -> usize {
+        match response::value_bytes(self.pdu[0], self.count()) {
+            Some(bytes) => 2 + bytes,
+            // `parse` has looked.
+            None => 2,
+        }
     }
 
     /// Whether a response is to this, and has as many values as were asked for. An exception answers it too, and is none.
