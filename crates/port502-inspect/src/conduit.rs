@@ -517,7 +517,7 @@ impl Inline {
         if self.ended {
             return Flow::Reset;
         }
-        loop {
+        while !input.is_empty() {
             if !self.from_client.decoder.is_midway()
                 && self.inspection.plain_requests(state, now.at, &mut input, &mut output.to_server)
             {
@@ -580,7 +580,7 @@ impl Inline {
         if self.ended {
             return Flow::Reset;
         }
-        loop {
+        while !input.is_empty() {
             if !self.from_server.decoder.is_midway()
                 && self.inspection.plain_responses(state, &mut input, &mut output.to_client)
             {

@@ -92,21 +92,25 @@ struct Edges {
 impl Edges {
     fn new(all: Vec<u16>) -> Self {
         let below = |upper: u32| all.partition_point(|edge| u32::from(*edge) < upper << 8);
-        let blocks = match all.len() {
-            ..=FEW_EDGES => Vec::new(),
-            _ => (0..=256).map(|upper| u32::try_from(below(upper)).unwrap_or(u32::MAX)).collect(),
-        };
+        let uppers = if all.len() <= FEW_EDGES { 0..0 } else { 0..257 };
+        let blocks = uppers.map(|upper| u32::try_from(below(upper)).unwrap_or(u32::MAX)).collect();
         Edges { all, blocks }
     }
 
     /// How many are at an address or before it.
     #[inline]
     fn up_to(&self, address: u16) -> usize {
+        if self.blocks.is_empty() {
+            return self.all.partition_point(|edge| *edge <= address);
+        }
+        self.up_to_of_many(address)
+    }
+
+    #[inline(never)]
+    fn up_to_of_many(&self, address: u16) -> usize {
         let [upper, _] = address.to_be_bytes();
-        let (from, end) = match self.blocks.get(usize::from(upper)..) {
-            Some(&[from, end, ..]) => (from as usize, end as usize),
-            _ => (0, self.all.len()),
-        };
+        let Some([from, end, ..]) = self.blocks.get(usize::from(upper)..) else { return 0 };
+        let (from, end) = (*from as usize, *end as usize);
         let within = self.all.get(from..end).unwrap_or_default();
         from + within.partition_point(|edge| *edge <= address)
     }
@@ -129,7 +133,7 @@ impl Pieces {
 /// Which addresses of a table a rule allows to read that has no other condition, as most do: at one edge they begin, at the
 /// next they end, and so on. Pieces that lie side by side are one here, and so a search is short, and one is enough.
 #[derive(Debug, Default)]
-struct Plain {
+pub(crate) struct Plain {
     edges: Edges,
 }
 
@@ -144,6 +148,17 @@ impl Plain {
             }
         }
         Plain { edges: Edges::new(edges) }
+    }
+
+    /// Whether each item of a read is among them. Then, where [`State::reads_plainly`] is so, [`State::judge`] says
+    /// [`Verdict::Pass`], takes nothing from rates and remembers nothing, and costs several times as much.
+    ///
+    /// [`State::reads_plainly`]: crate::State::reads_plainly
+    /// [`State::judge`]: crate::State::judge
+    /// [`Verdict::Pass`]: crate::Verdict::Pass
+    #[inline]
+    pub(crate) fn allows(&self, read: Read) -> bool {
+        self.has(read.first(), read.last())
     }
 
     #[inline]
@@ -239,17 +254,11 @@ impl Grants {
         Some(Found { tables, sheet })
     }
 
-    /// Whether each item of a read is allowed by a rule that has no other condition: most requests are such. Then, where
-    /// [`State::reads_plainly`] is so, [`State::judge`] says [`Verdict::Pass`], takes nothing from rates and remembers nothing,
-    /// and costs several times as much.
-    ///
-    /// [`State::reads_plainly`]: crate::State::reads_plainly
-    /// [`State::judge`]: crate::State::judge
-    /// [`Verdict::Pass`]: crate::Verdict::Pass
+    /// What reads of this unit and function may ask for, whatever else holds; `None` when no rule is for them.
     #[inline]
-    pub(crate) fn reads_plainly(&self, unit: UnitId, read: Read) -> bool {
-        let Some(found) = self.find(unit, read.function(), None) else { return false };
-        of_table(&found.sheet.plain, read.table()).has(read.first(), read.last())
+    pub(crate) fn plain_reads(&self, unit: UnitId, read: Read) -> Option<&Plain> {
+        let sheet = self.find(unit, read.function(), None)?.sheet;
+        Some(of_table(&sheet.plain, read.table()))
     }
 
     /// Which condition of all rules that allow does not hold first, for a request that none fits.

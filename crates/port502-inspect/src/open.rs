@@ -46,7 +46,8 @@ impl Asked {
 #[derive(Debug)]
 pub(crate) struct OpenRequests {
     all: VecDeque<Open>,
-    /// How many have a client's id that ends in these bits: mostly none, and then nothing is searched.
+    /// How many have a client's id that ends in these bits: mostly none, and then nothing is searched. No more can be open
+    /// than fit in a count.
     by_client: [u8; 1 << BITS],
     /// Buffers of requests that are over.
     spare: Vec<Vec<u8>>,
@@ -123,7 +124,7 @@ impl OpenRequests {
     #[inline]
     pub(crate) fn push(&mut self, open: Open) {
         if let Some(count) = self.by_client.get_mut(slot(open.clients)) {
-            *count = count.saturating_add(1);
+            *count += 1;
         }
         self.all.push_back(open);
     }
@@ -142,19 +143,27 @@ impl OpenRequests {
         self.all.iter().position(|open| open.transaction == id)
     }
 
-    /// Takes out the oldest, a read.
+    /// Takes out the oldest, which has no buffer.
     #[inline]
-    pub(crate) fn remove_first(&mut self) {
-        self.remove(0, |_| {});
+    pub(crate) fn remove_first_read(&mut self) {
+        if let Some(open) = self.all.pop_front() {
+            self.forget(open.clients);
+        }
+    }
+
+    #[inline]
+    fn forget(&mut self, clients: TransactionId) {
+        if let Some(count) = self.by_client.get_mut(slot(clients)) {
+            // It was counted when it came.
+            *count -= 1;
+        }
     }
 
     /// Takes one out; `with` sees it before its buffer is used for others.
     #[inline]
     pub(crate) fn remove<R>(&mut self, at: usize, with: impl FnOnce(&Open) -> R) -> Option<R> {
         let open = if at == 0 { self.all.pop_front() } else { self.all.remove(at) }?;
-        if let Some(count) = self.by_client.get_mut(slot(open.clients)) {
-            *count = count.saturating_sub(1);
-        }
+        self.forget(open.clients);
         let said = with(&open);
         if let Asked::Pdu(pdu) = open.request {
             self.spare.push(pdu);

@@ -1,4 +1,4 @@
-use crate::{FunctionCode, Response, Table, response};
+use crate::{FunctionCode, Table, response};
 
 /// A read of one table: functions 01 to 04, whole, and within what the specification allows.
 ///
@@ -93,7 +93,10 @@ impl Read {
     #[inline]
     #[must_use]
     pub fn is_answered_by(&self, response: &[u8]) -> bool {
-        Response::is_plain_answer(response, &self.pdu)
+        let [function, bytes, ..] = response else { return false };
+        *function == self.function().0
+            && response.len() == self.answer_len()
+            && usize::from(*bytes) + 2 == response.len()
     }
 }
 

@@ -44,15 +44,21 @@ impl Inspection {
             return false;
         }
         let begin = out.len();
-        let mut len = 0;
+        let (mut len, mut known) = (0, None);
         for adu in run(input, out).as_chunks_mut::<READ_LEN>().0 {
             let [t1, t0, p1, p0, l1, l0, unit, pdu @ ..] = adu;
             let (clients, unit) = (TransactionId(u16::from_be_bytes([*t1, *t0])), UnitId(*unit));
             let Some(read) = Read::parse(pdu) else { break };
+            // Mostly it is the one of the frame before.
+            let plain = match known {
+                Some((asked, plain)) if asked == (unit, read.function()) => plain,
+                _ => grants.plain_reads(unit, read),
+            };
+            known = Some(((unit, read.function()), plain));
             let goes_on = is_header([*p1, *p0, *l1, *l0], pdu.len())
                 && self.open.len() < self.sanity.open
                 && self.open.of_client(clients).is_none()
-                && grants.reads_plainly(unit, read);
+                && plain.is_some_and(|plain| plain.allows(read));
             if !goes_on {
                 break;
             }
@@ -89,7 +95,7 @@ impl Inspection {
             }
             [*t1, *t0] = open.clients.0.to_be_bytes();
             let transaction = open.transaction;
-            self.open.remove_first();
+            self.open.remove_first_read();
             self.remember(transaction, true);
             len += adu.len();
             rest = behind;
