@@ -410,10 +410,11 @@ impl Inspection {
     }
 
     fn remember(&mut self, transaction: TransactionId, answered: bool) {
-        if let Some(place) = self.recent.get_mut(self.recent_next) {
+        let at = self.recent_next % RECENT_LEN;
+        if let Some(place) = self.recent.get_mut(at) {
             *place = Some(Recent { transaction, answered });
         }
-        self.recent_next = (self.recent_next + 1) % RECENT_LEN;
+        self.recent_next = at + 1;
     }
 }
 

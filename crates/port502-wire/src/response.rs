@@ -1,4 +1,5 @@
 use crate::device_identification::MEI;
+use crate::read;
 use crate::request::{emit_counted, finish, too_long, wrong_length};
 use crate::{
     Bits, DeviceIdentification, EmitError, ExceptionCode, FileWrites, FunctionCode, PDU_MAX, PduError,
@@ -196,16 +197,6 @@ fn counted(function: u8, body: &[u8]) -> Result<&[u8], PduError> {
 /// The most bytes that answer one read: 2000 bits, or 125 registers.
 const VALUE_BYTES_MAX: usize = 250;
 
-/// How many bytes so many items take up that are read; `None` of functions that read no table.
-#[inline]
-pub(crate) const fn value_bytes(function: u8, count: u16) -> Option<usize> {
-    match FunctionCode(function) {
-        FunctionCode::READ_COILS | FunctionCode::READ_DISCRETE_INPUTS => Some(crate::bits::bytes_for(count)),
-        FunctionCode::READ_HOLDING_REGISTERS | FunctionCode::READ_INPUT_REGISTERS => Some(count as usize * 2),
-        _ => None,
-    }
-}
-
 fn parse_bits(function: u8, body: &[u8]) -> Result<Bits<'_>, PduError> {
     let bytes = counted(function, body)?;
     let bad = |implied: usize| {
@@ -232,7 +223,8 @@ impl<'a> Response<'a> {
     pub fn is_plain_answer(response: &[u8], request: &[u8]) -> bool {
         let &[asked, _, _, high, low] = request else { return false };
         let &[function, count, ref values @ ..] = response else { return false };
-        let Some(implied) = value_bytes(asked, word(high, low)) else { return false };
+        let Some(table) = read::table(asked) else { return false };
+        let implied = read::value_bytes(table, word(high, low));
         function == asked
             && usize::from(count) == implied
             && values.len() == implied
