@@ -175,3 +175,65 @@ impl OpenRequests {
 fn slot(id: TransactionId) -> usize {
     usize::from(id.0 & ((1 << BITS) - 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(transaction: TransactionId, clients: u16) -> Open {
+        let (unit, since, asked) = (UnitId(1), Instant::ZERO, Generation::default());
+        let request = match Read::parse(&[3, 0, 0, 0, 1]) {
+            Some(read) if clients % 2 == 0 => Asked::Read(read),
+            _ => Asked::Pdu(alloc::vec![7]),
+        };
+        Open { transaction, clients: TransactionId(clients), unit, since, asked, request }
+    }
+
+    #[test]
+    fn ids_that_are_taken_are_passed_over_in_every_round() {
+        let (mut all, mut given_up) = (OpenRequests::new(), VecDeque::new());
+        let mut counts = alloc::vec![0_u8; 1 << 16];
+        let mut taken = Vec::new();
+        for at in 0..3 * 65_536 {
+            let id = all.free_id(&given_up);
+            assert!(!taken.contains(&id), "{id} at {at}");
+            counts[usize::from(id.0)] += 1;
+            // Side by side and apart, at the end of a round and in the next one.
+            match at {
+                0 | 1 | 700 | 65_534 | 66_000 => all.push(open(id, 0)),
+                2 | 701 | 3_000 | 65_535 | 66_001 | 131_000 => given_up.push_back(id),
+                _ => continue,
+            }
+            taken.push(id);
+        }
+        assert_eq!(taken.len(), 11);
+        for (id, count) in (0..=u16::MAX).map(TransactionId).zip(counts) {
+            assert!(count >= 3 || taken.contains(&id), "{id} is free, and was given {count} times");
+        }
+    }
+
+    #[test]
+    fn who_calls_a_request_so_is_known_as_long_as_it_is_open() {
+        let mut all = OpenRequests::new();
+        // Ids that end alike, and more of them, one after the other, than fit in a count.
+        for round in 0..600_u16 {
+            let ids = [5, 5 + 64, 6, 5 + 128].map(|id| id + 256 * (round % 100));
+            for id in ids {
+                assert_eq!(all.of_client(TransactionId(id)), None);
+                all.push(open(TransactionId(id), id));
+            }
+            let places = ids.map(|id| all.of_client(TransactionId(id)));
+            assert_eq!(places, [Some(0), Some(1), Some(2), Some(3)]);
+            assert_eq!(all.of_client(TransactionId(ids[0] + 192)), None);
+            all.remove(1, |_| {});
+            assert_eq!(all.of_client(TransactionId(ids[3])), Some(2));
+            while all.len() != 0 {
+                match all.first().map(|open| &open.request) {
+                    Some(Asked::Read(_)) => all.remove_first_read(),
+                    _ => assert_eq!(all.remove(0, |_| {}), Some(())),
+                }
+            }
+            assert_eq!(all.by_client, [0; 1 << BITS]);
+        }
+    }
+}

@@ -271,3 +271,33 @@ fn where_segments_of_a_burst_end_makes_no_difference() {
     println!("{forwarded} requests went on, answers came back in {back} rounds");
     assert!(forwarded > 15_000 && back > 1_500, "too few of {forwarded} and {back} to mean anything");
 }
+
+#[test]
+fn what_lies_within_a_frame_is_no_frame() {
+    let read = adu(7, 1, &[3, 0, 5, 0, 2]);
+    let answer = adu(1, 1, &[3, 4, 0, 1, 0, 2]);
+    // A write whose values look like a read, and an answer to nothing whose values look like the answer.
+    let write = adu(8, 1, &[&[16, 0, 0, 0, 6, 12][..], &read].concat());
+    let unsolicited = adu(99, 1, &[&[3, 14][..], &answer, &[0]].concat());
+    let rules = vec![allow("all", &[(1, 1)], &[3, 16], Places::Any)];
+    let conduit = Conduit { rules, ..conduit(&mut Chance::new(0)) };
+    let conduit = Conduit { mode: Mode::Enforce, limits: Limits::default(), ..conduit };
+    let engine = Arc::new(Engine::compile(&Policy::default(), &conduit).unwrap());
+    for piece in 1..=write.len() {
+        let (state, inline) =
+            (State::new(Arc::clone(&engine)), Inline::new(Sanity::default(), peer("10.0.0.1", None)));
+        let mut side =
+            Side { piece, state, inline, output: Output::default(), told: Vec::new(), ended: false };
+        // So that the client's grants are known, and an answer is waited for.
+        side.hear(0, &read, true);
+        side.output.to_server.clear();
+        side.hear(0, &write, true);
+        assert_eq!(side.output.to_server[2..], write[2..], "in pieces of {piece}");
+        assert_eq!(side.inline.inspection().requests(), 2, "in pieces of {piece}");
+        side.hear(0, &unsolicited, false);
+        assert!(side.output.to_client.is_empty(), "in pieces of {piece}");
+        assert_eq!(side.told.len(), 1, "in pieces of {piece}");
+        side.hear(0, &answer, false);
+        assert_eq!(side.output.to_client[2..], answer[2..], "in pieces of {piece}");
+    }
+}
