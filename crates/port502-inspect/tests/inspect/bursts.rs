@@ -283,21 +283,24 @@ fn what_lies_within_a_frame_is_no_frame() {
     let conduit = Conduit { rules, ..conduit(&mut Chance::new(0)) };
     let conduit = Conduit { mode: Mode::Enforce, limits: Limits::default(), ..conduit };
     let engine = Arc::new(Engine::compile(&Policy::default(), &conduit).unwrap());
-    for piece in 1..=write.len() {
+    for cut in 0..write.len() {
         let (state, inline) =
             (State::new(Arc::clone(&engine)), Inline::new(Sanity::default(), peer("10.0.0.1", None)));
-        let mut side =
-            Side { piece, state, inline, output: Output::default(), told: Vec::new(), ended: false };
+        let (output, told) = Default::default();
+        let mut side = Side { piece: usize::MAX, state, inline, output, told, ended: false };
+        let mut hear = |bytes: &[u8], from_client| {
+            let (front, rest) = bytes.split_at(cut.min(bytes.len()));
+            side.hear(0, front, from_client);
+            side.hear(0, rest, from_client);
+            (std::mem::take(&mut side.output), side.inline.inspection().requests(), side.told.len())
+        };
         // So that the client's grants are known, and an answer is waited for.
-        side.hear(0, &read, true);
-        side.output.to_server.clear();
-        side.hear(0, &write, true);
-        assert_eq!(side.output.to_server[2..], write[2..], "in pieces of {piece}");
-        assert_eq!(side.inline.inspection().requests(), 2, "in pieces of {piece}");
-        side.hear(0, &unsolicited, false);
-        assert!(side.output.to_client.is_empty(), "in pieces of {piece}");
-        assert_eq!(side.told.len(), 1, "in pieces of {piece}");
-        side.hear(0, &answer, false);
-        assert_eq!(side.output.to_client[2..], answer[2..], "in pieces of {piece}");
+        hear(&read, true);
+        let (output, requests, _) = hear(&write, true);
+        assert_eq!((&output.to_server[2..], requests), (&write[2..], 2), "cut at {cut}");
+        let (output, _, told) = hear(&unsolicited, false);
+        assert_eq!((output, told), (Output::default(), 1), "cut at {cut}");
+        let (output, ..) = hear(&answer, false);
+        assert_eq!(output.to_client[2..], answer[2..], "cut at {cut}");
     }
 }
