@@ -671,11 +671,12 @@ mod tests {
     fn plain(pieces: &[(u16, Option<bool>)]) -> Plain {
         let (mut firsts, mut lists, mut candidates) = (Vec::new(), Vec::new(), Vec::new());
         for (first, rule) in pieces {
+            let at = u32::try_from(candidates.len()).unwrap();
             firsts.push(*first);
-            lists.push(List { from: candidates.len() as u32, len: u32::from(rule.is_some()) });
+            lists.push(List { from: at, len: u32::from(rule.is_some()) });
             if let Some(plain) = rule {
                 let tag = if *plain { Candidate::PLAIN } else { Candidate::NO_TAG };
-                candidates.push(Candidate { rule: candidates.len() as u32, tag });
+                candidates.push(Candidate { rule: at, tag });
             }
         }
         Plain::of(&Pieces { edges: Edges::new(firsts), lists }, &candidates)

@@ -183,7 +183,7 @@ mod tests {
     fn open(transaction: TransactionId, clients: u16) -> Open {
         let (unit, since, asked) = (UnitId(1), Instant::ZERO, Generation::default());
         let request = match Read::parse(&[3, 0, 0, 0, 1]) {
-            Some(read) if clients % 2 == 0 => Asked::Read(read),
+            Some(read) if clients.is_multiple_of(2) => Asked::Read(read),
             _ => Asked::Pdu(alloc::vec![7]),
         };
         Open { transaction, clients: TransactionId(clients), unit, since, asked, request }

@@ -43,6 +43,11 @@ impl Inspection {
         if !state.reads_plainly(grants) || state.learned().is_some() || !self.unanswered.is_empty() {
             return false;
         }
+        // Where something else comes first, nothing is copied.
+        let Some([_, _, _, _, _, _, _, pdu @ ..]) = input.first_chunk::<READ_LEN>() else { return false };
+        if Read::parse(pdu).is_none() {
+            return false;
+        }
         let begin = out.len();
         let (mut len, mut known) = (0, None);
         for adu in run(input, out).as_chunks_mut::<READ_LEN>().0 {
@@ -76,6 +81,10 @@ impl Inspection {
     /// values that were asked for, and teaches nothing; they go to `out`. Whether there were any.
     #[inline]
     pub(super) fn plain_responses(&mut self, state: &State, input: &mut &[u8], out: &mut Vec<u8>) -> bool {
+        let first = self.open.first();
+        if !first.is_some_and(|open| matches!(open.request, Asked::Read(_))) {
+            return false;
+        }
         let begin = out.len();
         let mut len = 0;
         let mut rest = run(input, out);
