@@ -8,7 +8,7 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as Task, Poll};
+use std::task::{Context as Task, Poll, Waker};
 use std::time::Duration;
 
 use port502_inspect::conduit::{Flow, Output, Sanity};
@@ -20,9 +20,10 @@ use port502_session::Instant;
 use port502_session::server::{Expired, Identity};
 use port502_wire::PDU_MAX;
 use port502_wire::mbap::{self, Decoder, Received};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncWrite, ReadBuf};
 
 use crate::conduit::{Conduit, Upstream};
+use crate::ear::Ear;
 
 /// Bytes read at once. Requests of 12 bytes: more than a thousand in one burst.
 const READ_LEN: usize = 16 * 1024;
@@ -53,13 +54,10 @@ impl Relay for Conduit {
             stream.reset();
             return Departure { why: Closed::Refused, requests: 0 };
         };
-        let mut conversation = Conversation::new(self, stream, (peer, who, counted), identity, place);
         // A task's waker stays the same as long as it runs.
-        poll_fn(|task| {
-            conversation.place.woken_by(task.waker());
-            Poll::Ready(())
-        })
-        .await;
+        let waker = poll_fn(|task| Poll::Ready(task.waker().clone())).await;
+        place.woken_by(&waker);
+        let mut conversation = Conversation::new(self, stream, (peer, who, counted), identity, place, &waker);
         let why = poll_fn(|task| conversation.poll(task)).await;
         Departure { why, requests: conversation.inline.inspection().requests() }
     }
@@ -139,6 +137,8 @@ enum Link {
 struct Conversation<T> {
     conduit: Arc<Conduit>,
     stream: T,
+    /// Of the client, and of a connection to the device.
+    ears: [Ear; 2],
     peer: SocketAddr,
     identity: Option<Arc<Identity>>,
     place: Place,
@@ -186,6 +186,7 @@ impl<T: Stream> Conversation<T> {
         (peer, who, counted): (SocketAddr, Peer, bool),
         identity: Option<Arc<Identity>>,
         place: Place,
+        waker: &Waker,
     ) -> Self {
         let (now, turn) = (conduit.clock.now(), conduit.turn());
         let began = (now, place.now());
@@ -194,6 +195,7 @@ impl<T: Stream> Conversation<T> {
         Conversation {
             conduit,
             stream,
+            ears: [Ear::new(waker), Ear::new(waker)],
             peer,
             identity,
             place,
@@ -291,7 +293,8 @@ impl<T: Stream> Conversation<T> {
     fn poll_client(&mut self, task: &mut Task<'_>) -> Result<bool, Closed> {
         SCRATCH.with_borrow_mut(|Scratch { input, output }| {
             let mut buffer = ReadBuf::new(&mut input[..]);
-            match Pin::new(&mut self.stream).poll_read(task, &mut buffer) {
+            let [ear, _] = &self.ears;
+            match ear.poll_read(&mut self.stream, &mut buffer) {
                 Poll::Pending => Ok(false),
                 Poll::Ready(Err(_)) => Err(Closed::Broken),
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
@@ -398,6 +401,8 @@ impl<T: Stream> Conversation<T> {
             let mut unsent = Unsent::default();
             unsent.write(task, &mut *stream, &waiting).map_err(|()| Closed::ByDevice)?;
             self.link = Link::Own(stream, unsent);
+            let [_, ear] = &self.ears;
+            ear.turn();
         }
         if let Link::Own(stream, unsent) = &mut self.link {
             unsent.flush(task, &mut **stream).map_err(|()| Closed::ByDevice)?;
@@ -411,7 +416,8 @@ impl<T: Stream> Conversation<T> {
                 Link::Idle | Link::Dialling(..) => return Ok(false),
                 Link::Own(stream, _) => {
                     let mut buffer = ReadBuf::new(&mut input[..]);
-                    match Pin::new(&mut **stream).poll_read(task, &mut buffer) {
+                    let [_, ear] = &self.ears;
+                    match ear.poll_read(&mut **stream, &mut buffer) {
                         Poll::Pending => return Ok(false),
                         Poll::Ready(Err(_)) => return Err(Closed::ByDevice),
                         Poll::Ready(Ok(())) => buffer.filled().len(),

@@ -20,6 +20,7 @@
 pub mod clock;
 pub mod conduit;
 mod conversation;
+mod ear;
 pub mod output;
 pub mod record;
 

@@ -47,6 +47,8 @@ use crate::policy::Refusal;
 use crate::state::{Ending, Sent, State};
 use crate::verdict::{Objection, Reason, Verdict};
 
+mod plain;
+
 /// The most that [`Sanity::open`] can be.
 pub const OPEN_MAX: usize = 64;
 
@@ -167,8 +169,6 @@ pub struct Inspection {
     peer: Peer,
     grants: Option<Arc<Grants>>,
     open: OpenRequests,
-    /// Transaction ids that were given, or passed over.
-    issued: u64,
     requests: u64,
     unanswered: VecDeque<TransactionId>,
     /// A ring; `recent_next` is the place of the next.
@@ -185,7 +185,6 @@ impl Inspection {
             peer,
             grants: None,
             open: OpenRequests::new(),
-            issued: 0,
             requests: 0,
             unanswered: VecDeque::new(),
             recent: [None; RECENT_LEN],
@@ -221,33 +220,6 @@ impl Inspection {
     /// A frame came from the client. The rules are those that `state` has now: when they were replaced, this request is
     /// the first under the new ones.
     pub fn request(&mut self, state: &mut State, now: Moment, frame: &Frame<'_>) -> Judged {
-        match self.plain_request(state, now.at, frame) {
-            Some(transaction) => {
-                Judged { disposition: Disposition::Forward { transaction }, objection: None }
-            }
-            None => self.any_request(state, now, frame),
-        }
-    }
-
-    /// The same for a read where nothing is special and each item is allowed whatever else holds. It goes on under this id;
-    /// of all other requests it says nothing, and has done nothing.
-    #[inline]
-    fn plain_request(&mut self, state: &State, now: Instant, frame: &Frame<'_>) -> Option<TransactionId> {
-        let read = Read::parse(frame.pdu)?;
-        let grants = self.grants.as_ref()?;
-        let special = self.open.len() >= self.sanity.open
-            || !self.unanswered.is_empty()
-            || state.learned().is_some()
-            || self.open.of_client(frame.transaction).is_some();
-        if special || !state.allows_plainly(grants, frame.unit, read) {
-            return None;
-        }
-        self.requests += 1;
-        Some(self.goes_on(state, now, frame, Asked::Read(read)))
-    }
-
-    #[inline(never)]
-    fn any_request(&mut self, state: &mut State, now: Moment, frame: &Frame<'_>) -> Judged {
         self.requests += 1;
         let request = match Request::parse(frame.pdu) {
             Ok(request) => request,
@@ -294,24 +266,16 @@ impl Inspection {
                 Asked::Pdu(pdu)
             }
         };
-        let transaction = self.goes_on(state, now.at, frame, asked);
-        Judged { disposition: Disposition::Forward { transaction }, objection: verdict.objection().copied() }
-    }
-
-    /// The request waits for its answer from now on, under this id.
-    #[inline]
-    fn goes_on(&mut self, state: &State, now: Instant, frame: &Frame<'_>, request: Asked) -> TransactionId {
-        let transaction = self.free_id();
+        let transaction = self.open.free_id(&self.unanswered);
         self.open.push(Open {
             transaction,
-            issued: self.issued,
             clients: frame.transaction,
             unit: frame.unit,
-            since: now,
+            since: now.at,
             asked: state.generation(),
-            request,
+            request: asked,
         });
-        transaction
+        Judged { disposition: Disposition::Forward { transaction }, objection: verdict.objection().copied() }
     }
 
     /// A frame came from the server, under a transaction id that [`request`](Self::request) gave: the client's id, under
@@ -320,38 +284,6 @@ impl Inspection {
     /// # Errors
     /// What is against it. It is dropped; a request that it does not fit stays open, for the answer that does.
     pub fn response(
-        &mut self,
-        state: &mut State,
-        now: Instant,
-        frame: &Frame<'_>,
-    ) -> Result<TransactionId, Reason> {
-        match self.plain_response(state, frame) {
-            Some(clients) => Ok(clients),
-            None => self.any_response(state, now, frame),
-        }
-    }
-
-    /// The same for the values that the oldest request asked for, where they teach nothing; as with
-    /// [`plain_request`](Self::plain_request).
-    #[inline]
-    fn plain_response(&mut self, state: &State, frame: &Frame<'_>) -> Option<TransactionId> {
-        let open = self.open.first()?;
-        let Asked::Read(read) = &open.request else { return None };
-        let fits = open.transaction == frame.transaction
-            && open.unit == frame.unit
-            && read.is_answered_by(frame.pdu)
-            && !state.learns_from(*read);
-        if !fits {
-            return None;
-        }
-        let clients = open.clients;
-        self.open.remove(0, |_| {});
-        self.remember(frame.transaction, true);
-        Some(clients)
-    }
-
-    #[inline(never)]
-    fn any_response(
         &mut self,
         state: &mut State,
         now: Instant,
@@ -478,37 +410,11 @@ impl Inspection {
     }
 
     fn remember(&mut self, transaction: TransactionId, answered: bool) {
-        if let Some(place) = self.recent.get_mut(self.recent_next) {
+        let at = self.recent_next % RECENT_LEN;
+        if let Some(place) = self.recent.get_mut(at) {
             *place = Some(Recent { transaction, answered });
         }
-        self.recent_next = (self.recent_next + 1) % RECENT_LEN;
-    }
-
-    /// The next id that nothing open and nothing given up bears.
-    #[inline]
-    fn free_id(&mut self) -> TransactionId {
-        self.issued += 1;
-        // Ids go round: before one comes again, none can be taken.
-        let round = self.open.first().is_some_and(|open| self.issued - open.issued > u16::MAX.into());
-        if !round && self.unanswered.is_empty() { self.id_issued() } else { self.free_id_of_few() }
-    }
-
-    #[inline]
-    fn id_issued(&self) -> TransactionId {
-        let [.., high, low] = self.issued.to_be_bytes();
-        TransactionId(u16::from_be_bytes([high, low]))
-    }
-
-    /// The one that was issued, or the first after it that is free. Fewer are taken than there are.
-    #[cold]
-    fn free_id_of_few(&mut self) -> TransactionId {
-        loop {
-            let id = self.id_issued();
-            if !self.unanswered.contains(&id) && self.open.position(id).is_none() {
-                return id;
-            }
-            self.issued += 1;
-        }
+        self.recent_next = at + 1;
     }
 }
 
@@ -612,7 +518,12 @@ impl Inline {
         if self.ended {
             return Flow::Reset;
         }
-        loop {
+        while !input.is_empty() {
+            if !self.from_client.decoder.is_midway()
+                && self.inspection.plain_requests(state, now.at, &mut input, &mut output.to_server)
+            {
+                continue;
+            }
             let frame = match self.from_client.decoder.next(&mut input) {
                 Ok(None) => break,
                 Ok(Some(Received::Frame(frame))) => frame,
@@ -627,11 +538,7 @@ impl Inline {
                 }
             };
             self.from_client.began = None;
-            if let Some(transaction) = self.inspection.plain_request(state, now.at, &frame) {
-                put_read(&mut output.to_server, transaction, &frame);
-                continue;
-            }
-            let Judged { disposition, objection } = self.inspection.any_request(state, now, &frame);
+            let Judged { disposition, objection } = self.inspection.request(state, now, &frame);
             let outcome = match disposition {
                 Disposition::Forward { transaction } => {
                     // Of others it is what has come.
@@ -674,7 +581,12 @@ impl Inline {
         if self.ended {
             return Flow::Reset;
         }
-        loop {
+        while !input.is_empty() {
+            if !self.from_server.decoder.is_midway()
+                && self.inspection.plain_responses(state, &mut input, &mut output.to_client)
+            {
+                continue;
+            }
             let frame = match self.from_server.decoder.next(&mut input) {
                 Ok(None) => break,
                 Ok(Some(Received::Frame(frame))) => frame,
@@ -689,11 +601,7 @@ impl Inline {
                 }
             };
             self.from_server.began = None;
-            if let Some(transaction) = self.inspection.plain_response(state, &frame) {
-                put(&mut output.to_client, transaction, &frame);
-                continue;
-            }
-            match self.inspection.any_response(state, now.at, &frame) {
+            match self.inspection.response(state, now.at, &frame) {
                 Ok(transaction) => put(&mut output.to_client, transaction, &frame),
                 Err(reason) => {
                     let outcome = Outcome::Refused(Refusal::Drop);
@@ -746,17 +654,6 @@ impl Inline {
         self.inspection.close(state, now);
         Flow::Reset
     }
-}
-
-/// The same as [`put`] for a [`Read`], whose length is known: one piece of a fixed size costs less than two.
-#[inline]
-fn put_read(out: &mut Vec<u8>, transaction: TransactionId, frame: &Frame<'_>) {
-    let Some(read) = frame.pdu.first_chunk::<5>() else { return };
-    let mut adu = [0; mbap::HEADER_LEN + 5];
-    let (header, pdu) = adu.split_at_mut(mbap::HEADER_LEN);
-    header.copy_from_slice(&mbap::header(transaction, frame.unit, read.len()));
-    pdu.copy_from_slice(read);
-    out.extend_from_slice(&adu);
 }
 
 /// Writes a frame anew.

@@ -13,7 +13,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use port502_wire::{FunctionCode, Request, Table, UnitId};
+use port502_wire::{FunctionCode, Read, Request, Table, UnitId};
 
 use crate::engine::{Compiled, Engine, Spots};
 use crate::policy::{Effect, Functions};
@@ -69,45 +69,102 @@ struct FunctionClasses {
 #[derive(Debug, Default)]
 struct Sheet {
     tables: [Pieces; TABLES],
+    /// What may be read whatever else holds.
+    plain: [Plain; TABLES],
     /// For requests that name no item.
     bare: List,
     /// Whether one of the rules allows.
     allows: bool,
 }
 
-/// So few pieces of a table are searched whole: they lie in two lines of memory, and an index would be larger than they are.
-const FEW_PIECES: usize = 64;
+/// So few addresses are searched whole: they lie in two lines of memory, and an index would be larger than they are.
+const FEW_EDGES: usize = 64;
 
-/// All addresses of a table, in pieces: each begins at its `first` and ends where the next begins.
+/// Addresses at which something begins or ends, sorted.
+#[derive(Debug, Default)]
+struct Edges {
+    all: Vec<u16>,
+    /// By the upper byte of an address: how many edges are below all that have it, and behind them how many there are. A
+    /// search among many meets little memory so. Empty where they are few.
+    blocks: Vec<u32>,
+}
+
+impl Edges {
+    fn new(all: Vec<u16>) -> Self {
+        let below = |upper: u32| all.partition_point(|edge| u32::from(*edge) < upper << 8);
+        let uppers = if all.len() <= FEW_EDGES { 0..0 } else { 0..257 };
+        let blocks = uppers.map(|upper| u32::try_from(below(upper)).unwrap_or(u32::MAX)).collect();
+        Edges { all, blocks }
+    }
+
+    /// How many are at an address or before it.
+    #[inline]
+    fn up_to(&self, address: u16) -> usize {
+        if self.blocks.is_empty() {
+            return self.all.partition_point(|edge| *edge <= address);
+        }
+        self.up_to_of_many(address)
+    }
+
+    #[inline(never)]
+    fn up_to_of_many(&self, address: u16) -> usize {
+        let [upper, _] = address.to_be_bytes();
+        let Some([from, end, ..]) = self.blocks.get(usize::from(upper)..) else { return 0 };
+        let (from, end) = (*from as usize, *end as usize);
+        let within = self.all.get(from..end).unwrap_or_default();
+        from + within.partition_point(|edge| *edge <= address)
+    }
+}
+
+/// All addresses of a table, in pieces: each begins at its edge and ends where the next begins.
 #[derive(Debug, Default)]
 struct Pieces {
-    firsts: Vec<u16>,
+    edges: Edges,
     lists: Vec<List>,
-    /// By the upper byte of an address: how many pieces begin below all that have it, and behind them how many there are. A
-    /// search in many pieces meets little memory so. Empty where they are few.
-    blocks: Vec<u32>,
 }
 
 impl Pieces {
     /// The piece that an address is in.
-    #[inline]
     fn of(&self, address: u16) -> usize {
-        let [upper, _] = address.to_be_bytes();
-        let (from, end) = match self.blocks.get(usize::from(upper)..) {
-            Some(&[from, end, ..]) => (from as usize, end as usize),
-            _ => (0, self.firsts.len()),
-        };
-        let within = self.firsts.get(from..end).unwrap_or_default();
-        (from + within.partition_point(|first| *first <= address)).saturating_sub(1)
+        self.edges.up_to(address).saturating_sub(1)
+    }
+}
+
+/// Which addresses of a table a rule allows to read that has no other condition, as most do: at one edge they begin, at the
+/// next they end, and so on. Pieces that lie side by side are one here, and so a search is short, and one is enough.
+#[derive(Debug, Default)]
+pub(crate) struct Plain {
+    edges: Edges,
+}
+
+impl Plain {
+    fn of(pieces: &Pieces, candidates: &[Candidate]) -> Self {
+        let (mut edges, mut within) = (Vec::new(), false);
+        for (first, list) in pieces.edges.all.iter().zip(&pieces.lists) {
+            let plain = candidates.get(list.from as usize).is_some_and(|candidate| candidate.is_plain());
+            if (plain && list.len != 0) != within {
+                within = !within;
+                edges.push(*first);
+            }
+        }
+        Plain { edges: Edges::new(edges) }
     }
 
-    /// Makes searches in many pieces short.
-    fn index(&mut self) {
-        if self.firsts.len() <= FEW_PIECES {
-            return;
-        }
-        let below = |upper: u32| self.firsts.partition_point(|first| u32::from(*first) < upper << 8);
-        self.blocks = (0..=256).map(|upper| u32::try_from(below(upper)).unwrap_or(u32::MAX)).collect();
+    /// Whether each item of a read is among them. Then, where [`State::reads_plainly`] is so, [`State::judge`] says
+    /// [`Verdict::Pass`], takes nothing from rates and remembers nothing, and costs several times as much.
+    ///
+    /// [`State::reads_plainly`]: crate::State::reads_plainly
+    /// [`State::judge`]: crate::State::judge
+    /// [`Verdict::Pass`]: crate::Verdict::Pass
+    #[inline]
+    pub(crate) fn allows(&self, read: Read) -> bool {
+        self.has(read.first(), read.last())
+    }
+
+    #[inline]
+    fn has(&self, first: u16, last: u16) -> bool {
+        let begun = self.edges.up_to(first);
+        begun % 2 == 1 && self.edges.all.get(begun).is_none_or(|end| last < *end)
     }
 }
 
@@ -197,6 +254,13 @@ impl Grants {
         Some(Found { tables, sheet })
     }
 
+    /// What reads of this unit and function may ask for, whatever else holds; `None` when no rule is for them.
+    #[inline]
+    pub(crate) fn plain_reads(&self, unit: UnitId, read: Read) -> Option<&Plain> {
+        let sheet = self.find(unit, read.function(), None)?.sheet;
+        Some(of_table(&sheet.plain, read.table()))
+    }
+
     /// Which condition of all rules that allow does not hold first, for a request that none fits.
     #[cold]
     pub(crate) fn lacking(&self, unit: UnitId, request: &Request<'_>) -> Reason {
@@ -247,17 +311,22 @@ impl<'g> Found<'g> {
     }
 
     /// The rules for the items from `first` to `last`.
-    #[inline]
     pub(crate) fn run(self, table: Table, first: u16, last: u16) -> Run<'g> {
-        let [coils, discrete_inputs, input_registers, holding_registers] = &self.sheet.tables;
-        let pieces = match table {
-            Table::Coils => coils,
-            Table::DiscreteInputs => discrete_inputs,
-            Table::InputRegisters => input_registers,
-            Table::HoldingRegisters => holding_registers,
-        };
+        let pieces = of_table(&self.sheet.tables, table);
         let at = pieces.of(first);
         Run { found: self, pieces, at, next: first, last, ended: false }
+    }
+}
+
+fn of_table<T>(
+    [coils, discrete_inputs, input_registers, holding_registers]: &[T; TABLES],
+    table: Table,
+) -> &T {
+    match table {
+        Table::Coils => coils,
+        Table::DiscreteInputs => discrete_inputs,
+        Table::InputRegisters => input_registers,
+        Table::HoldingRegisters => holding_registers,
     }
 }
 
@@ -273,7 +342,7 @@ impl<'g> Iterator for Run<'g> {
         let first = self.next;
         let list = self.pieces.lists.get(self.at).copied().unwrap_or_default();
         self.at += 1;
-        match self.pieces.firsts.get(self.at) {
+        match self.pieces.edges.all.get(self.at) {
             Some(next) if *next <= self.last => {
                 self.next = *next;
                 Some((first, next.saturating_sub(1), self.found.candidates(list)))
@@ -405,16 +474,16 @@ impl Maker {
         }
         let allows = rules.iter().any(|(_, rule)| rule.effect == Effect::Allow);
         let mut sheet = Sheet { bare: self.list(engine, bare.iter())?, allows, ..Sheet::default() };
-        for (pieces, edges) in sheet.tables.iter_mut().zip(edges) {
+        for ((pieces, plain), edges) in sheet.tables.iter_mut().zip(&mut sheet.plain).zip(edges) {
             *pieces = self.pieces(engine, edges)?;
+            *plain = Plain::of(pieces, &self.candidates);
         }
         Ok(sheet)
     }
 
     fn pieces(&mut self, engine: &Engine, mut edges: Vec<(u32, bool, Candidate)>) -> Result<Pieces, Reason> {
         edges.sort_unstable();
-        let mut pieces =
-            Pieces { firsts: alloc::vec![0], lists: alloc::vec![List::default()], blocks: Vec::new() };
+        let (mut firsts, mut lists) = (alloc::vec![0], alloc::vec![List::default()]);
         // The same range may be in a rule twice.
         let mut here: BTreeMap<Candidate, u32> = BTreeMap::new();
         let mut edges = edges.into_iter().peekable();
@@ -433,17 +502,16 @@ impl Maker {
             }
             let Ok(first) = u16::try_from(address) else { continue };
             let list = self.list(engine, here.keys())?;
-            match (pieces.firsts.last_mut(), pieces.lists.last_mut()) {
+            match (firsts.last(), lists.last_mut()) {
                 (_, Some(last)) if self.same(*last, list) => self.candidates.truncate(list.from as usize),
                 (Some(0), Some(last)) if first == 0 => *last = list,
                 _ => {
-                    pieces.firsts.push(first);
-                    pieces.lists.push(list);
+                    firsts.push(first);
+                    lists.push(list);
                 }
             }
         }
-        pieces.index();
-        Ok(pieces)
+        Ok(Pieces { edges: Edges::new(firsts), lists })
     }
 
     fn same(&self, a: List, b: List) -> bool {
@@ -577,25 +645,67 @@ impl FunctionClasses {
 mod tests {
     use super::*;
 
-    /// Where pieces begin does not matter to what is found, nor how many there are.
+    /// Where edges are does not matter to what is found, nor how many there are.
     #[track_caller]
-    fn check(firsts: Vec<u16>) {
-        let mut pieces = Pieces { firsts, ..Pieces::default() };
-        pieces.index();
-        assert_eq!(pieces.blocks.is_empty(), pieces.firsts.len() <= FEW_PIECES);
+    fn check(all: Vec<u16>) {
+        let edges = Edges::new(all);
+        assert_eq!(edges.blocks.is_empty(), edges.all.len() <= FEW_EDGES);
         for address in 0..=u16::MAX {
-            let want = pieces.firsts.iter().rposition(|first| *first <= address);
-            assert_eq!(Some(pieces.of(address)), want, "address {address} in {:?}", pieces.firsts);
+            let want = edges.all.iter().filter(|edge| **edge <= address).count();
+            assert_eq!(edges.up_to(address), want, "address {address} in {:?}", edges.all);
         }
     }
 
     #[test]
-    fn an_address_is_in_the_last_piece_that_begins_at_it_or_before() {
+    fn the_edges_up_to_an_address_are_counted() {
+        check(Vec::new());
         check(alloc::vec![0]);
         check((0..64).map(|at| at * 0x0400).collect());
         check((0..65).map(|at| at * 0x03F0).collect());
         check((0..300).collect());
         check([0].into_iter().chain(0xFF80..=0xFFFF).collect());
         check([0].into_iter().chain(0x12C0..0x1340).chain([0x8000, 0x80FF, 0x8100, 0x8101]).collect());
+    }
+
+    /// Pieces with these rules, the first of which is plain or not, or of which there is none.
+    fn plain(pieces: &[(u16, Option<bool>)]) -> Plain {
+        let (mut firsts, mut lists, mut candidates) = (Vec::new(), Vec::new(), Vec::new());
+        for (first, rule) in pieces {
+            let at = u32::try_from(candidates.len()).unwrap();
+            firsts.push(*first);
+            lists.push(List { from: at, len: u32::from(rule.is_some()) });
+            if let Some(plain) = rule {
+                let tag = if *plain { Candidate::PLAIN } else { Candidate::NO_TAG };
+                candidates.push(Candidate { rule: at, tag });
+            }
+        }
+        Plain::of(&Pieces { edges: Edges::new(firsts), lists }, &candidates)
+    }
+
+    #[test]
+    fn what_is_read_plainly_lies_within_pieces_side_by_side() {
+        let all = plain(&[(0, Some(true)), (100, Some(true)), (0xFF00, Some(true))]);
+        assert_eq!(all.edges.all, [0]);
+        assert!(all.has(0, 0) && all.has(0, 0xFFFF) && all.has(0xFFFF, 0xFFFF));
+
+        let some = plain(&[
+            (0, None),
+            (10, Some(true)),
+            (20, Some(true)),
+            (30, Some(false)),
+            (40, Some(true)),
+            (50, None),
+            (60, Some(true)),
+        ]);
+        assert_eq!(some.edges.all, [10, 30, 40, 50, 60]);
+        for first in 0..100 {
+            for last in first..100 {
+                let within = |from, to| from <= first && last <= to;
+                let want = within(10, 29) || within(40, 49) || within(60, 0xFFFF);
+                assert_eq!(some.has(first, last), want, "{first} to {last}");
+            }
+        }
+        let none = plain(&[(0, None)]);
+        assert!(!none.has(0, 0) && !none.has(0, 0xFFFF) && !none.has(0xFFFF, 0xFFFF));
     }
 }

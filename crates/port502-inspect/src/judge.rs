@@ -5,7 +5,7 @@ use core::net::IpAddr;
 
 use port502_session::Instant;
 use port502_wire::value::{Value, ValueType};
-use port502_wire::{Read, Request, Table, UnitId};
+use port502_wire::{Request, Table, UnitId};
 
 use crate::engine::{Compiled, Engine, Sequel, Step, Tag};
 use crate::grants::{Candidate, Grants};
@@ -136,17 +136,10 @@ impl State {
         verdict
     }
 
-    /// Whether each item of a read is allowed by a rule that has no other condition: most requests are such. Then
-    /// [`judge`](Self::judge) says [`Verdict::Pass`], takes nothing from rates and remembers nothing, and costs several times
-    /// as much.
-    #[inline]
-    pub(crate) fn allows_plainly(&self, grants: &Grants, unit: UnitId, read: Read) -> bool {
-        if !Arc::ptr_eq(&grants.engine, &self.engine) || self.engine.client_rate.is_some() {
-            return false;
-        }
-        let Some(found) = grants.find(unit, read.function(), None) else { return false };
-        let mut pieces = found.run(read.table(), read.first(), read.last());
-        pieces.all(|(_, _, candidates)| candidates.first().is_some_and(|candidate| candidate.is_plain()))
+    /// Whether reads may be judged by [`Grants::reads_plainly`]: these are the grants of the rules that hold, and nothing
+    /// counts requests.
+    pub(crate) fn reads_plainly(&self, grants: &Grants) -> bool {
+        Arc::ptr_eq(&grants.engine, &self.engine) && self.engine.client_rate.is_none()
     }
 
     fn weigh(&mut self, grants: &Grants, asked: &Asked<'_>) -> Verdict {

@@ -17,8 +17,6 @@ const BITS: u16 = 6;
 pub(crate) struct Open {
     /// Its id on the way to the server.
     pub(crate) transaction: TransactionId,
-    /// How many ids there had been.
-    pub(crate) issued: u64,
     /// Its client's id.
     pub(crate) clients: TransactionId,
     pub(crate) unit: UnitId,
@@ -48,15 +46,26 @@ impl Asked {
 #[derive(Debug)]
 pub(crate) struct OpenRequests {
     all: VecDeque<Open>,
-    /// How many have a client's id that ends in these bits: mostly none, and then nothing is searched.
+    /// How many have a client's id that ends in these bits: mostly none, and then nothing is searched. No more can be open
+    /// than fit in a count.
     by_client: [u8; 1 << BITS],
     /// Buffers of requests that are over.
     spare: Vec<Vec<u8>>,
+    /// The id that was given last. Ids go round.
+    last_id: u16,
+    /// So many ids behind it are free for certain.
+    free_ids: u16,
 }
 
 impl OpenRequests {
     pub(crate) const fn new() -> Self {
-        OpenRequests { all: VecDeque::new(), by_client: [0; 1 << BITS], spare: Vec::new() }
+        OpenRequests {
+            all: VecDeque::new(),
+            by_client: [0; 1 << BITS],
+            spare: Vec::new(),
+            last_id: 0,
+            free_ids: u16::MAX,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -86,10 +95,36 @@ impl OpenRequests {
         buffer
     }
 
+    /// The next id that nothing open and nothing given up bears.
+    #[inline]
+    pub(crate) fn free_id(&mut self, given_up: &VecDeque<TransactionId>) -> TransactionId {
+        if self.free_ids == 0 {
+            self.find_free_ids(given_up);
+        }
+        self.free_ids = self.free_ids.saturating_sub(1);
+        self.last_id = self.last_id.wrapping_add(1);
+        TransactionId(self.last_id)
+    }
+
+    /// What is taken from now on has ids of this round: it is in the way in the next one only. Fewer ids are taken than
+    /// there are.
+    #[cold]
+    fn find_free_ids(&mut self, given_up: &VecDeque<TransactionId>) {
+        loop {
+            let taken = self.all.iter().map(|open| open.transaction).chain(given_up.iter().copied());
+            let before = taken.map(|id| id.0.wrapping_sub(self.last_id).wrapping_sub(1)).min();
+            self.free_ids = before.unwrap_or(u16::MAX);
+            if self.free_ids != 0 {
+                return;
+            }
+            self.last_id = self.last_id.wrapping_add(1);
+        }
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, open: Open) {
         if let Some(count) = self.by_client.get_mut(slot(open.clients)) {
-            *count = count.saturating_add(1);
+            *count += 1;
         }
         self.all.push_back(open);
     }
@@ -108,13 +143,27 @@ impl OpenRequests {
         self.all.iter().position(|open| open.transaction == id)
     }
 
+    /// Takes out the oldest, which has no buffer.
+    #[inline]
+    pub(crate) fn remove_first_read(&mut self) {
+        if let Some(open) = self.all.pop_front() {
+            self.forget(open.clients);
+        }
+    }
+
+    #[inline]
+    fn forget(&mut self, clients: TransactionId) {
+        if let Some(count) = self.by_client.get_mut(slot(clients)) {
+            // It was counted when it came.
+            *count -= 1;
+        }
+    }
+
     /// Takes one out; `with` sees it before its buffer is used for others.
     #[inline]
     pub(crate) fn remove<R>(&mut self, at: usize, with: impl FnOnce(&Open) -> R) -> Option<R> {
         let open = if at == 0 { self.all.pop_front() } else { self.all.remove(at) }?;
-        if let Some(count) = self.by_client.get_mut(slot(open.clients)) {
-            *count = count.saturating_sub(1);
-        }
+        self.forget(open.clients);
         let said = with(&open);
         if let Asked::Pdu(pdu) = open.request {
             self.spare.push(pdu);
@@ -125,4 +174,66 @@ impl OpenRequests {
 
 fn slot(id: TransactionId) -> usize {
     usize::from(id.0 & ((1 << BITS) - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(transaction: TransactionId, clients: u16) -> Open {
+        let (unit, since, asked) = (UnitId(1), Instant::ZERO, Generation::default());
+        let request = match Read::parse(&[3, 0, 0, 0, 1]) {
+            Some(read) if clients.is_multiple_of(2) => Asked::Read(read),
+            _ => Asked::Pdu(alloc::vec![7]),
+        };
+        Open { transaction, clients: TransactionId(clients), unit, since, asked, request }
+    }
+
+    #[test]
+    fn ids_that_are_taken_are_passed_over_in_every_round() {
+        let (mut all, mut given_up) = (OpenRequests::new(), VecDeque::new());
+        let mut counts = alloc::vec![0_u8; 1 << 16];
+        let mut taken = Vec::new();
+        for at in 0..3 * 65_536 {
+            let id = all.free_id(&given_up);
+            assert!(!taken.contains(&id), "{id} at {at}");
+            counts[usize::from(id.0)] += 1;
+            // Side by side and apart, at the end of a round and in the next one.
+            match at {
+                0 | 1 | 700 | 65_534 | 66_000 => all.push(open(id, 0)),
+                2 | 701 | 3_000 | 65_535 | 66_001 | 131_000 => given_up.push_back(id),
+                _ => continue,
+            }
+            taken.push(id);
+        }
+        assert_eq!(taken.len(), 11);
+        for (id, count) in (0..=u16::MAX).map(TransactionId).zip(counts) {
+            assert!(count >= 3 || taken.contains(&id), "{id} is free, and was given {count} times");
+        }
+    }
+
+    #[test]
+    fn who_calls_a_request_so_is_known_as_long_as_it_is_open() {
+        let mut all = OpenRequests::new();
+        // Ids that end alike, and more of them, one after the other, than fit in a count.
+        for round in 0..600_u16 {
+            let ids = [5, 5 + 64, 6, 5 + 128].map(|id| id + 256 * (round % 100));
+            for id in ids {
+                assert_eq!(all.of_client(TransactionId(id)), None);
+                all.push(open(TransactionId(id), id));
+            }
+            let places = ids.map(|id| all.of_client(TransactionId(id)));
+            assert_eq!(places, [Some(0), Some(1), Some(2), Some(3)]);
+            assert_eq!(all.of_client(TransactionId(ids[0] + 192)), None);
+            all.remove(1, |_| {});
+            assert_eq!(all.of_client(TransactionId(ids[3])), Some(2));
+            while all.len() != 0 {
+                match all.first().map(|open| &open.request) {
+                    Some(Asked::Read(_)) => all.remove_first_read(),
+                    _ => assert_eq!(all.remove(0, |_| {}), Some(())),
+                }
+            }
+            assert_eq!(all.by_client, [0; 1 << BITS]);
+        }
+    }
 }

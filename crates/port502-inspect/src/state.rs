@@ -347,8 +347,12 @@ impl State {
     /// Whether what a read shows matters to any rule.
     #[inline]
     pub(crate) fn learns_from(&self, read: Read) -> bool {
-        let probes = &self.engine.probes;
-        !probes.is_empty() && probes.touching(read.table(), read.first(), read.last()).next().is_some()
+        !self.engine.probes.is_empty() && self.shows_a_probe(read)
+    }
+
+    #[inline(never)]
+    fn shows_a_probe(&self, read: Read) -> bool {
+        self.engine.probes.touching(read.table(), read.first(), read.last()).next().is_some()
     }
 
     /// How many changes have gone out so far. To be asked for behind [`judge`](Self::judge), and given back to

@@ -1,4 +1,5 @@
-use crate::{FunctionCode, Response, Table};
+use crate::bits::bytes_for;
+use crate::{FunctionCode, Table};
 
 /// A read of one table: functions 01 to 04, whole, and within what the specification allows.
 ///
@@ -78,15 +79,32 @@ impl Read {
         self.first().wrapping_add(self.count() - 1)
     }
 
+    /// How many bytes the PDU has that answers this with values.
+    #[inline]
+    #[must_use]
+    pub const fn answer_len(&self) -> usize {
+        2 + value_bytes(self.table(), self.count())
+    }
+
     /// Whether a response is to this, and has as many values as were asked for. An exception answers it too, and is none.
     #[inline]
     #[must_use]
     pub fn is_answered_by(&self, response: &[u8]) -> bool {
-        Response::is_plain_answer(response, &self.pdu)
+        let [function, value_bytes, ..] = response else { return false };
+        *function == self.function().0
+            && response.len() == self.answer_len()
+            && response.len() == 2 + usize::from(*value_bytes)
     }
 }
 
-const fn table(function: u8) -> Option<Table> {
+/// How many bytes so many items of a table take up.
+#[inline]
+pub(crate) const fn value_bytes(table: Table, count: u16) -> usize {
+    if table.is_bits() { bytes_for(count) } else { count as usize * 2 }
+}
+
+#[inline]
+pub(crate) const fn table(function: u8) -> Option<Table> {
     match FunctionCode(function) {
         FunctionCode::READ_COILS => Some(Table::Coils),
         FunctionCode::READ_DISCRETE_INPUTS => Some(Table::DiscreteInputs),

@@ -1,4 +1,5 @@
 use crate::device_identification::MEI;
+use crate::read;
 use crate::request::{emit_counted, finish, too_long, wrong_length};
 use crate::{
     Bits, DeviceIdentification, EmitError, ExceptionCode, FileWrites, FunctionCode, PDU_MAX, PduError,
@@ -222,15 +223,8 @@ impl<'a> Response<'a> {
     pub fn is_plain_answer(response: &[u8], request: &[u8]) -> bool {
         let &[asked, _, _, high, low] = request else { return false };
         let &[function, count, ref values @ ..] = response else { return false };
-        let implied = match FunctionCode(asked) {
-            FunctionCode::READ_COILS | FunctionCode::READ_DISCRETE_INPUTS => {
-                crate::bits::bytes_for(word(high, low))
-            }
-            FunctionCode::READ_HOLDING_REGISTERS | FunctionCode::READ_INPUT_REGISTERS => {
-                usize::from(word(high, low)) * 2
-            }
-            _ => return false,
-        };
+        let Some(table) = read::table(asked) else { return false };
+        let implied = read::value_bytes(table, word(high, low));
         function == asked
             && usize::from(count) == implied
             && values.len() == implied

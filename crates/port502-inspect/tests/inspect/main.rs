@@ -9,6 +9,7 @@
     reason = "a test that panics has failed"
 )]
 
+mod bursts;
 mod generate;
 mod law;
 mod reference;

@@ -1,0 +1,136 @@
+//! The short way through an inspection: reads about which nothing is special, and the values that answer the oldest of them.
+//!
+//! ```text
+//!   client ──► 12 bytes ──► Read ──► room, a new id ──► grants that hold whatever else ──► the same bytes, id written over
+//!   client ◄── id written over, the same bytes ◄── as long as the read says ◄── the oldest open request ◄── server
+//! ```
+//!
+//! Most of what comes is such, in runs of frames. A run is copied to where it goes, and each frame of it is looked at there,
+//! every byte but the values; at the first that is not of this kind the run ends, having done nothing with it, and the long
+//! way says what becomes of it. Whatever goes the short way would come out of the long way as the same bytes, and is told of
+//! in the same counts.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use port502_session::Instant;
+use port502_wire::mbap::{HEADER_LEN, TransactionId};
+use port502_wire::{Read, UnitId};
+
+use super::Inspection;
+use crate::open::{Asked, Open};
+use crate::state::State;
+
+/// A read with its header.
+const READ_LEN: usize = HEADER_LEN + 5;
+
+/// So many bytes are copied at once: more reads than may be open, sixteen answers of thirty registers. Where every second frame
+/// goes the long way, no more than this is copied in vain for each.
+const RUN_LEN: usize = 1024;
+
+impl Inspection {
+    /// Takes reads off the front of `input`, where frames begin, as long as nothing is special about them and each item is
+    /// allowed whatever else holds; they go to `out`. Whether there were any.
+    #[inline]
+    pub(super) fn plain_requests(
+        &mut self,
+        state: &State,
+        now: Instant,
+        input: &mut &[u8],
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Some(grants) = &self.grants else { return false };
+        if !state.reads_plainly(grants) || state.learned().is_some() || !self.unanswered.is_empty() {
+            return false;
+        }
+        // Where something else comes first, nothing is copied.
+        let Some([_, _, _, _, _, _, _, pdu @ ..]) = input.first_chunk::<READ_LEN>() else { return false };
+        if Read::parse(pdu).is_none() {
+            return false;
+        }
+        let begin = out.len();
+        let (mut len, mut known) = (0, None);
+        for adu in run(input, out).as_chunks_mut::<READ_LEN>().0 {
+            let [t1, t0, p1, p0, l1, l0, unit, pdu @ ..] = adu;
+            let (clients, unit) = (TransactionId(u16::from_be_bytes([*t1, *t0])), UnitId(*unit));
+            let Some(read) = Read::parse(pdu) else { break };
+            // Mostly it is the one of the frame before.
+            let plain = match known {
+                Some((asked, plain)) if asked == (unit, read.function()) => plain,
+                _ => grants.plain_reads(unit, read),
+            };
+            known = Some(((unit, read.function()), plain));
+            let goes_on = is_header([*p1, *p0, *l1, *l0], pdu.len())
+                && self.open.len() < self.sanity.open
+                && self.open.of_client(clients).is_none()
+                && plain.is_some_and(|plain| plain.allows(read));
+            if !goes_on {
+                break;
+            }
+            let transaction = self.open.free_id(&self.unanswered);
+            let (since, asked, request) = (now, state.generation(), Asked::Read(read));
+            self.open.push(Open { transaction, clients, unit, since, asked, request });
+            self.requests += 1;
+            [*t1, *t0] = transaction.0.to_be_bytes();
+            len += READ_LEN;
+        }
+        taken(len, begin, input, out)
+    }
+
+    /// Takes answers off the front of `input`, where frames begin, as long as each is to the oldest open request, has the
+    /// values that were asked for, and teaches nothing; they go to `out`. Whether there were any.
+    #[inline]
+    pub(super) fn plain_responses(&mut self, state: &State, input: &mut &[u8], out: &mut Vec<u8>) -> bool {
+        let first = self.open.first();
+        if !first.is_some_and(|open| matches!(open.request, Asked::Read(_))) {
+            return false;
+        }
+        let begin = out.len();
+        let mut len = 0;
+        let mut rest = run(input, out);
+        while let Some(open) = self.open.first()
+            && let Asked::Read(read) = open.request
+            && let Some((adu, behind)) =
+                mem::take(&mut rest).split_at_mut_checked(HEADER_LEN + read.answer_len())
+            && let [t1, t0, p1, p0, l1, l0, unit, pdu @ ..] = adu
+        {
+            let fits = u16::from_be_bytes([*t1, *t0]) == open.transaction.0
+                && is_header([*p1, *p0, *l1, *l0], pdu.len())
+                && UnitId(*unit) == open.unit
+                && read.is_answered_by(pdu)
+                && !state.learns_from(read);
+            if !fits {
+                break;
+            }
+            [*t1, *t0] = open.clients.0.to_be_bytes();
+            let transaction = open.transaction;
+            self.open.remove_first_read();
+            self.remember(transaction, true);
+            len += adu.len();
+            rest = behind;
+        }
+        taken(len, begin, input, out)
+    }
+}
+
+/// Whether these are protocol 0 and the length of a frame with such a PDU.
+#[inline]
+fn is_header(protocol_and_length: [u8; 4], pdu_len: usize) -> bool {
+    u32::from_be_bytes(protocol_and_length) as usize == 1 + pdu_len
+}
+
+/// A run as it comes, behind what is in `out`.
+#[inline]
+fn run<'o>(input: &[u8], out: &'o mut Vec<u8>) -> &'o mut [u8] {
+    let begin = out.len();
+    out.extend_from_slice(input.get(..RUN_LEN).unwrap_or(input));
+    out.get_mut(begin..).unwrap_or_default()
+}
+
+/// Of the run from `begin` on, so many bytes go on.
+#[inline]
+fn taken(len: usize, begin: usize, input: &mut &[u8], out: &mut Vec<u8>) -> bool {
+    out.truncate(begin + len);
+    *input = input.get(len..).unwrap_or_default();
+    len != 0
+}
