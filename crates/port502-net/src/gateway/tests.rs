@@ -334,7 +334,8 @@ fn write(value: u16) -> Vec<u8> {
 
 #[tokio::test(start_paused = true)]
 async fn a_read_is_never_older_than_a_write_that_was_answered_or_is_its_clients_own() {
-    for (in_flight, max_age) in [(1, None), (4, None), (1, Some(MS * 60_000)), (4, Some(MS * 60_000))] {
+    let kept = Some(MS * 60_000);
+    for (in_flight, max_age) in [(1, None), (4, None), (16, None), (1, kept), (4, kept), (16, kept)] {
         let mut options = options(in_flight);
         options.device.max_age = max_age;
         let plant = plant(options, register(5));
@@ -765,7 +766,7 @@ proptest! {
     fn everybody_gets_the_answer_to_what_they_asked(
         doings in proptest::collection::vec(doing(), 1..40),
         asks in proptest::collection::vec((0..5_usize, 1..5_u8, 0..6_u16, 1..30_u16, 0..60_u64), 1..120),
-        in_flight in prop_oneof![Just(1_usize), Just(4), Just(64)],
+        in_flight in prop_oneof![Just(1_usize), Just(4), Just(16), Just(64)],
         max_registers in prop_oneof![Just(None), Just(Some(7_u16))],
         max_age in prop_oneof![Just(None), Just(Some(MS * 100))],
     ) {
