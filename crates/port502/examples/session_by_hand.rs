@@ -43,7 +43,7 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     while let Some(event) = client.next(&mut input)? {
         match event {
             Event::Answer { id, pdu, .. } => println!("client <- {id:?} {:?}", Response::parse(pdu)?),
-            Event::BadAnswer { id, error } => println!("client <- {id:?} {error}"),
+            Event::BadAnswer { id, error, .. } => println!("client <- {id:?} {error}"),
             Event::Discarded { id } => println!("client <- nobody asked for {id:?}"),
         }
     }

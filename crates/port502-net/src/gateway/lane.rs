@@ -6,7 +6,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::options::LaneOptions;
-use super::queue::{Ask, ClientKey, Queue, Submitted};
+use super::queue::{Ask, Queue, Submitted};
+use super::request::ClientKey;
 use super::{LaneStatus, upstream};
 use crate::Target;
 use crate::server::Inbox;

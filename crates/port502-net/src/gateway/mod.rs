@@ -22,6 +22,7 @@ mod lane;
 mod options;
 mod pieces;
 mod queue;
+mod request;
 mod route;
 mod status;
 #[cfg(test)]

@@ -22,11 +22,11 @@ use port502_wire::{ExceptionCode, PDU_MAX, Read, UnitId};
 use tokio::time::Instant;
 
 use super::alike::{Alike, Chain};
-use super::ask::{Effect, ReadKey, effect};
+use super::ask::{Effect, ReadKey};
 use super::breaker::{Admission, Breaker, Turn};
 use super::cache::Cache;
-use super::options::{DeviceOptions, LaneEvent, LaneOptions, Larger};
-use super::pieces::Pieces;
+use super::options::{LaneEvent, LaneOptions};
+use super::request::{ClientKey, NONE, Other, Request, Stage, Waiter, What, live};
 use super::{LaneStatus, UnitStatus};
 use crate::server::Inbox;
 
@@ -40,16 +40,6 @@ const TURNS: usize = 4;
 /// one, as answers come, comes back one by one too, and costs a system call each time. On such a link, answers to one
 /// client are kept together too.
 const DEEP: usize = 16;
-
-/// No slot.
-const NONE: u32 = u32::MAX;
-
-/// A client of a lane. The number alone is not enough: its slot may be another's by now.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct ClientKey {
-    slot: u32,
-    generation: u32,
-}
 
 /// One request of a client, for `Queue::submit`.
 #[derive(Clone, Copy, Debug)]
@@ -88,72 +78,6 @@ pub(super) enum Failure {
     Broadcast,
     /// It never went out.
     NotSent,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Waiter {
-    client: ClientKey,
-    transaction: TransactionId,
-    asked: UnitId,
-}
-
-/// How far a request has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
-    /// There is none: its slot is free.
-    Free,
-    Queued {
-        /// Until then it may wait.
-        until: Instant,
-        /// Writes that its client had submitted before it.
-        behind: u32,
-    },
-    Out {
-        /// Since then, its first piece that is.
-        at: Instant,
-        /// The unit's count of writes then.
-        epoch: u32,
-    },
-    /// Between two pieces.
-    Between { at: Instant, epoch: u32 },
-    /// It has the answer of another one's read in common, together with the `next`, and so on round to itself.
-    Shares { next: u32 },
-}
-
-/// A request in its slot. It is filled and emptied where it is: moving it costs more than all that is done with it. One line
-/// of a processor's cache, because of thousands that wait each is somewhere else.
-#[derive(Debug)]
-#[repr(align(64))]
-struct Request {
-    stage: Stage,
-    unit: UnitId,
-    what: What,
-    waiter: Waiter,
-    /// The slot of the last one who shares its answer, or none.
-    shared: u32,
-}
-
-const _: () = assert!(size_of::<Request>() == 64);
-
-/// What is asked.
-#[derive(Debug)]
-enum What {
-    /// A read of one table that its device takes as it is: nearly every request.
-    Read(ReadKey),
-    Other(Box<Other>),
-}
-
-/// What is particular about a request.
-#[derive(Debug)]
-struct Other {
-    pdu: Box<[u8]>,
-    /// For reads that others can share.
-    key: Option<ReadKey>,
-    /// `None` for what changes nothing.
-    barrier: Option<Effect>,
-    /// Everybody looks at it, to see whether the unit is back.
-    probe: bool,
-    pieces: Option<Box<Pieces>>,
 }
 
 #[derive(Debug, Default)]
@@ -948,12 +872,6 @@ impl Queue {
     }
 }
 
-/// The request in `slot`.
-#[inline]
-fn live(requests: &mut [Request], slot: u32) -> Option<&mut Request> {
-    requests.get_mut(slot as usize).filter(|request| request.stage != Stage::Free)
-}
-
 #[inline]
 fn unit_of(units: &mut [Option<Box<Unit>>], unit: UnitId, now: Instant) -> &mut Unit {
     match units.get_mut(usize::from(unit.get())) {
@@ -979,102 +897,6 @@ impl Client {
         if let (Some(inbox), 1..) = (&self.inbox, settled) {
             inbox.put(&mut self.answers, settled);
         }
-    }
-}
-
-impl What {
-    const NONE: What = What::Read(ReadKey::NONE);
-
-    /// For reads that others can share.
-    #[inline]
-    fn key(&self) -> Option<ReadKey> {
-        match self {
-            What::Read(key) => Some(*key),
-            What::Other(other) => other.key,
-        }
-    }
-
-    /// What it may change.
-    #[inline]
-    fn barrier(&self) -> Option<&Effect> {
-        match self {
-            What::Read(_) => None,
-            What::Other(other) => other.barrier.as_ref(),
-        }
-    }
-
-    #[inline]
-    fn is_probe(&self) -> bool {
-        matches!(self, What::Other(other) if other.probe)
-    }
-
-    /// The function code.
-    #[inline]
-    fn function(&self) -> u8 {
-        match self {
-            What::Read(key) => key.pdu()[0],
-            What::Other(other) => other.pdu.first().copied().unwrap_or_default(),
-        }
-    }
-
-    /// What is to be sent, of large reads the next piece.
-    #[inline]
-    fn next_pdu(&mut self) -> &[u8] {
-        match self {
-            What::Read(key) => key.pdu(),
-            What::Other(other) => match &mut other.pieces {
-                Some(pieces) => pieces.next(),
-                None => &other.pdu,
-            },
-        }
-    }
-
-    #[cold]
-    fn into_probe(self) -> What {
-        What::Other(match self {
-            What::Read(key) => {
-                let pdu = key.pdu()[..].into();
-                Box::new(Other { pdu, key: Some(key), barrier: None, probe: true, pieces: None })
-            }
-            What::Other(other) => Box::new(Other { probe: true, ..*other }),
-        })
-    }
-}
-
-impl Other {
-    /// # Errors
-    /// The exception that is owed for a request that breaks the specification, or that the device cannot take.
-    #[inline(never)]
-    fn of(device: &DeviceOptions, ask: &Ask<'_>) -> Result<Box<Other>, ExceptionCode> {
-        let effect = effect(ask.pdu)?;
-        let pieces = Pieces::of(device, ask.pdu, &effect)?;
-        if pieces.is_some() && device.larger == Larger::Refuse {
-            return Err(ExceptionCode::IllegalDataValue);
-        }
-        let key = Read::parse(ask.pdu).map(|read| ReadKey::of(ask.unit, &read));
-        let barrier = match effect {
-            Effect::Read { .. } | Effect::Look => None,
-            effect => Some(effect),
-        };
-        Ok(Box::new(Other { pdu: ask.pdu.into(), key, barrier, probe: false, pieces }))
-    }
-}
-
-impl Request {
-    const NONE: Request = Request {
-        stage: Stage::Free,
-        unit: UnitId::BROADCAST,
-        what: What::NONE,
-        waiter: Waiter {
-            client: ClientKey { slot: NONE, generation: 0 },
-            transaction: TransactionId(0),
-            asked: UnitId::BROADCAST,
-        },
-        shared: NONE,
-    };
-
-    fn is_queued(&self) -> bool {
-        matches!(self.stage, Stage::Queued { .. })
     }
 }
 
