@@ -136,7 +136,7 @@ impl State {
         verdict
     }
 
-    /// Whether reads may be judged by [`Grants::reads_plainly`]: these are the grants of the rules that hold, and nothing
+    /// Whether reads may be judged by [`Grants::plain_reads`]: these are the grants of the rules that hold, and nothing
     /// counts requests.
     pub(crate) fn reads_plainly(&self, grants: &Grants) -> bool {
         Arc::ptr_eq(&grants.engine, &self.engine) && self.engine.client_rate.is_none()

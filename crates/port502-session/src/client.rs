@@ -318,7 +318,7 @@ impl<const PENDING_MAX: usize, T> ClientSession<PENDING_MAX, T> {
         {
             return Ok(Some(Event::Answer { id, tag, pdu: frame.pdu, other_unit: None }));
         }
-        Ok(Some(end(&mut self.pending, &mut self.abandoned, &frame, self.strict_unit, self.in_order)))
+        Ok(Some(settle(&mut self.pending, &mut self.abandoned, &frame, self.strict_unit, self.in_order)))
     }
 
     /// A request whose deadline has passed. It is given up: should its answer come, it is discarded.
@@ -357,7 +357,7 @@ impl<const PENDING_MAX: usize, T> ClientSession<PENDING_MAX, T> {
 
 /// What a frame means that is not simply the answer to the oldest request.
 #[inline(never)]
-fn end<'s, T>(
+fn settle<'s, T>(
     open: &mut VecDeque<Pending<T>>,
     abandoned: &mut Vec<u16>,
     frame: &Frame<'s>,

@@ -15,6 +15,7 @@ mod hosts;
 #[allow(dead_code, reason = "it is shared with the tests of check, which use more of it")]
 mod machines;
 mod secured;
+mod service;
 mod site;
 #[path = "../tls/support.rs"]
 #[allow(unreachable_pub, reason = "it is shared with the tests of TLS")]

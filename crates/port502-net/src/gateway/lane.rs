@@ -17,7 +17,8 @@ use crate::server::Inbox;
 ///
 /// What it promises:
 ///
-/// - Clients take turns, one request each, however many they have waiting.
+/// - Clients take turns, however many requests they have waiting: a turn is one, or a quarter of what the link takes at once.
+///   Where it takes 16 or more, a client with requests out lets others go first, once.
 /// - An answer goes to the client whose request it answers, under that request's transaction and unit id. What
 ///   comes late, twice, or fits nothing goes to nobody.
 /// - A client finds its own requests carried out in their order, and never reads a value from before a write that
