@@ -32,6 +32,10 @@ use port502_wire::{EmitError, Mismatch, PDU_MAX, PduError, Request, Response, Un
 
 use crate::Instant;
 
+/// Requests in flight on one connection, at most, whoever asks. So many keep a device and the way to it busy at once: with
+/// fewer, one of them waits for the other.
+pub const IN_FLIGHT_MAX: u16 = 256;
+
 /// Transaction ids of requests that were given up, and whose answers may still come. A connection with more
 /// is of no use: its server answers nothing.
 pub const ABANDONED_MAX: usize = 4096;

@@ -224,7 +224,7 @@ pub struct Timing {
     /// What one byte takes on the slowest part of the way.
     pub byte: Duration,
     /// Requests sent before the first is answered.
-    pub in_flight: u8,
+    pub in_flight: u16,
     /// From the connection to the first request.
     pub connect_delay: Duration,
     /// Rounds without an answer, after which a device is only asked every `probe`.

@@ -55,7 +55,7 @@ pub(crate) struct Args {
     /// Silence behind a connect.
     #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = super::duration, conflicts_with = "file")]
     connect_delay: Duration,
-    /// Requests on a link at once, up to 64. Many devices can only do one.
+    /// Requests on a link at once, up to 256. Many devices can only do one.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = config::in_flight, conflicts_with = "file")]
     in_flight: usize,
     /// The most registers that a device lets one request read: larger reads are asked in pieces.

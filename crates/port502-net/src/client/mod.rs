@@ -31,7 +31,7 @@ use crate::tls::TlsError;
 use crate::{Link, Pdu, Target, tls};
 
 /// Requests in flight on one connection, at most.
-pub const IN_FLIGHT_MAX: usize = 64;
+pub const IN_FLIGHT_MAX: usize = port502_session::client::IN_FLIGHT_MAX as usize;
 
 /// Requests that wait for a place in flight, at most; one more waits in its caller.
 pub const QUEUE_MAX: usize = 256;

@@ -766,7 +766,7 @@ proptest! {
     fn everybody_gets_the_answer_to_what_they_asked(
         doings in proptest::collection::vec(doing(), 1..40),
         asks in proptest::collection::vec((0..5_usize, 1..5_u8, 0..6_u16, 1..30_u16, 0..60_u64), 1..120),
-        in_flight in prop_oneof![Just(1_usize), Just(4), Just(16), Just(64)],
+        in_flight in prop_oneof![Just(1_usize), Just(4), Just(16), Just(64), Just(256)],
         max_registers in prop_oneof![Just(None), Just(Some(7_u16))],
         max_age in prop_oneof![Just(None), Just(Some(MS * 100))],
     ) {

@@ -174,7 +174,7 @@ const BAUD: Key = default(
     "The speed of the bus behind a converter, for the poll plan.",
 );
 const IN_FLIGHT: Key =
-    default("in_flight", "integer", "1", "Requests sent before the first is answered, 1 to 64.");
+    default("in_flight", "integer", "1", "Requests sent before the first is answered, 1 to 256.");
 const CONNECT_DELAY: Key =
     default("connect_delay", "duration", "0", "From the connection to the first request.");
 const DEMOTE: Key = default(

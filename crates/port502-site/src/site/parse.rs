@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use port502_inspect::Network;
+use port502_session::client::IN_FLIGHT_MAX;
 use port502_session::target::{Carrier, Framing, Target};
 use port502_wire::UnitId;
 use port502_wire::value::{Order, ValueType};
@@ -581,7 +582,7 @@ impl<'a> Parser<'a> {
         let latency = self.faults.duration_within(fields, "latency", Duration::ZERO, hour);
         let usual = if bus { Duration::from_millis(5) } else { Duration::from_millis(2) };
         let baud = self.faults.integer::<u32>(fields, "baud", 50, 10_000_000);
-        let in_flight = self.faults.integer(fields, "in_flight", 1, 64);
+        let in_flight = self.faults.integer(fields, "in_flight", 1, IN_FLIGHT_MAX);
         let connect_delay = self.faults.duration_within(fields, "connect_delay", Duration::ZERO, hour);
         let (demote_after, probe) = self.demotion(fields);
         Timing {

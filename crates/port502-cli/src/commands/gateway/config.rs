@@ -591,7 +591,7 @@ max_age = "500ms"
         check(GOOD, "", "there is no [link.NAME]");
         check("300ms", "300", "300");
         check("timeout = \"300ms\"", "timeout = \"0s\"", "more than nothing");
-        check("in_flight = 16", "in_flight = 65", "want 1 to 64");
+        check("in_flight = 16", "in_flight = 257", "want 1 to 256");
         check("max_registers = 20", "max_registers = 126", "want 1 to 125");
         check("max_registers = 20", "max_register = 20", "unknown field");
         check("as = 17", "as = 300", "300");
