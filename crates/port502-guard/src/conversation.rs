@@ -13,13 +13,12 @@ use std::time::Duration;
 
 use port502_inspect::conduit::{Flow, Output, Sanity};
 use port502_inspect::{Inline, Peer};
-use port502_net::gateway::{Ask, Seat, Submitted};
+use port502_net::gateway::{Ask, Seat};
 use port502_net::server::{Arrival, Closed, Departure, Inbox, Place, Relay, Stream};
 use port502_net::{Dialled, client};
 use port502_session::Instant;
 use port502_session::server::{Expired, Identity};
-use port502_wire::PDU_MAX;
-use port502_wire::mbap::{self, Decoder, Received};
+use port502_wire::mbap::{Decoder, Received};
 use tokio::io::{AsyncWrite, ReadBuf};
 
 use crate::conduit::{Conduit, Upstream};
@@ -328,7 +327,7 @@ impl<T: Stream> Conversation<T> {
         }
         let to_server = std::mem::take(&mut output.to_server);
         if !to_server.is_empty() {
-            self.send(task, &to_server, output)?;
+            self.send(task, &to_server)?;
         }
         output.to_server = to_server;
         output.to_server.clear();
@@ -347,7 +346,7 @@ impl<T: Stream> Conversation<T> {
     }
 
     /// Frames that passed, on their way to the device.
-    fn send(&mut self, task: &mut Task<'_>, frames: &[u8], output: &mut Output) -> Result<(), Closed> {
+    fn send(&mut self, task: &mut Task<'_>, frames: &[u8]) -> Result<(), Closed> {
         if matches!(self.link, Link::Idle) {
             let (upstream, turn) = self.conduit.upstream();
             self.turn = turn;
@@ -376,8 +375,8 @@ impl<T: Stream> Conversation<T> {
                 if let Some(inbox) = &self.inbox {
                     inbox.woken_by(task.waker());
                 }
-                let answers = submit(seat, frames);
-                if answers.is_empty() { Ok(()) } else { self.hear_device(&answers, output) }
+                ask(seat, frames);
+                Ok(())
             }
         }
     }
@@ -527,24 +526,14 @@ fn count(mut frames: &[u8]) -> usize {
     count
 }
 
-/// Puts frames, which are whole, in the queue of a lane. Those that it answers at once come back.
-fn submit(seat: &mut Seat, mut frames: &[u8]) -> Vec<u8> {
-    let (mut decoder, mut answers, mut room) = (Decoder::new(), Vec::new(), [0; PDU_MAX]);
+/// Puts frames, which are whole, into the queue of a lane.
+fn ask(seat: &mut Seat, mut frames: &[u8]) {
+    let mut decoder = Decoder::new();
     while let Ok(Some(received)) = decoder.next(&mut frames) {
         // The inspection makes nothing else.
         let Received::Frame(frame) = received else { continue };
-        let ask = Ask { transaction: frame.transaction, asked: frame.unit, unit: frame.unit, pdu: frame.pdu };
-        let refused;
-        let pdu = match seat.submit(&ask, &mut room) {
-            Submitted::Queued => continue,
-            Submitted::Refused(code) => {
-                refused = [frame.pdu.first().copied().unwrap_or_default() | 0x80, code.code()];
-                &refused[..]
-            }
-            Submitted::Answered(len) => room.get(..len).unwrap_or_default(),
-        };
-        answers.extend_from_slice(&mbap::header(frame.transaction, frame.unit, pdu.len()));
-        answers.extend_from_slice(pdu);
+        let (transaction, unit) = (frame.transaction, frame.unit);
+        seat.ask(&Ask { transaction, asked: unit, unit, pdu: frame.pdu });
     }
-    answers
+    seat.send();
 }

@@ -1,13 +1,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker};
 
-use port502_wire::{ExceptionCode, PDU_MAX};
+use port502_wire::ExceptionCode;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::options::LaneOptions;
-use super::queue::{Ask, Queue, Submitted};
-use super::request::ClientKey;
+use super::queue::Queue;
+use super::request::{Ask, Asked, ClientKey};
 use super::{LaneStatus, upstream};
 use crate::Target;
 use crate::server::Inbox;
@@ -48,7 +48,7 @@ pub(super) struct State {
     waker: Option<Waker>,
     /// The task will look, and need not be woken again.
     awake: bool,
-    /// The time, as of when it was woken: a clock that is read for each request costs more than the queue.
+    /// The time, as of when it was woken: one look at the clock for all bursts that come until the task looks.
     now: Instant,
     /// Until then what comes now may wait.
     until: Instant,
@@ -161,7 +161,7 @@ impl Lane {
     #[must_use]
     pub fn seat(&self, inbox: &Arc<Inbox>) -> Seat {
         let key = self.0.shared.state().queue.join(Arc::clone(inbox));
-        Seat { lane: self.clone(), key }
+        Seat { lane: self.clone(), key, burst: Vec::new() }
     }
 
     /// Whether `other` is a handle on the same lane.
@@ -176,24 +176,36 @@ impl Lane {
 pub struct Seat {
     lane: Lane,
     key: ClientKey,
+    /// What was asked and is not in the queue yet.
+    burst: Vec<Asked>,
 }
 
 impl Seat {
-    /// Puts a request in the queue, refuses it, or answers it from the cache into `out`. At most as many may be open
-    /// as the client's [`Caller`](crate::server::Caller) has room for.
+    /// Puts a request aside, which goes with all others of its burst when [`send`](Self::send) is called. Its answer comes
+    /// into the inbox, whatever becomes of it.
+    ///
+    /// At most as many may be open as the client's [`Caller`](crate::server::Caller) has room for.
     #[inline]
-    pub fn submit(&mut self, ask: &Ask<'_>, out: &mut [u8; PDU_MAX]) -> Submitted {
+    pub fn ask(&mut self, ask: &Ask<'_>) {
+        self.burst.push(ask.into());
+    }
+
+    /// Puts what was asked into the lane's queue: a burst costs one lock and one look at the clock.
+    #[inline]
+    pub fn send(&mut self) {
+        if self.burst.is_empty() {
+            return;
+        }
         let mut state = self.lane.0.shared.state();
         if state.closed {
-            return Submitted::Refused(ExceptionCode::GatewayPathUnavailable);
+            state.queue.refuse_all(self.key, &mut self.burst, ExceptionCode::GatewayPathUnavailable);
+            return;
         }
         state.look_at_clock();
         let times = (state.now, state.until);
-        let submitted = state.queue.submit(self.key, ask, times, out);
-        if submitted == Submitted::Queued {
+        if state.queue.submit(self.key, &mut self.burst, times) {
             state.wake();
         }
-        submitted
     }
 
     /// The lane.

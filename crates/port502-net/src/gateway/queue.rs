@@ -17,8 +17,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use port502_wire::mbap::{self, TransactionId};
-use port502_wire::{ExceptionCode, PDU_MAX, Read, UnitId};
+use port502_wire::mbap;
+use port502_wire::{ExceptionCode, UnitId};
 use tokio::time::Instant;
 
 use super::alike::{Alike, Chain};
@@ -26,7 +26,7 @@ use super::ask::{Effect, ReadKey};
 use super::breaker::{Admission, Breaker, Turn};
 use super::cache::Cache;
 use super::options::{LaneEvent, LaneOptions};
-use super::request::{ClientKey, NONE, Other, Request, Stage, Waiter, What, live};
+use super::request::{Asked, AskedPdu, ClientKey, NONE, Other, Request, Stage, Waiter, What, live};
 use super::{LaneStatus, UnitStatus};
 use crate::server::Inbox;
 
@@ -40,30 +40,6 @@ const TURNS: usize = 4;
 /// one, as answers come, comes back one by one too, and costs a system call each time. On such a link, answers to one
 /// client are kept together too.
 const DEEP: usize = 16;
-
-/// One request of a client, for `Queue::submit`.
-#[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
-    /// The client's.
-    pub transaction: TransactionId,
-    /// The unit that the client asked, and that its answer comes from.
-    pub asked: UnitId,
-    /// The unit on the link.
-    pub unit: UnitId,
-    /// The request.
-    pub pdu: &'a [u8],
-}
-
-/// What became of a request at once.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Submitted {
-    /// It waits for its turn. The answer comes into the client's inbox.
-    Queued,
-    /// Refused.
-    Refused(ExceptionCode),
-    /// Answered from the cache: so many bytes of the buffer.
-    Answered(usize),
-}
 
 /// Why a request that went out has no answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -218,24 +194,59 @@ impl Queue {
         self.client(key).is_some_and(|client| client.open != 0)
     }
 
-    /// Takes a request in, which may wait until `until`. `out` is for an answer that is there at once.
+    /// Takes in what a client asks in one burst, which may wait until `until`; whether any of it does. What has its answer at
+    /// once finds it in the inbox, as all else will.
     ///
     /// The client may have at most as many open as its [`Caller`](crate::server::Caller) has room for.
     pub(super) fn submit(
         &mut self,
         key: ClientKey,
-        ask: &Ask<'_>,
+        burst: &mut Vec<Asked>,
         (now, until): (Instant, Instant),
-        out: &mut [u8; PDU_MAX],
-    ) -> Submitted {
-        self.status.requests += 1;
-        let submitted = self.decide(key, ask, (now, until), out);
-        match submitted {
-            Submitted::Refused(code) => self.count_refused(code),
-            Submitted::Answered(_) => self.status.cached += 1,
-            Submitted::Queued => {}
+    ) -> bool {
+        let Some(client) = self.client(key) else { return false };
+        client.open += burst.len();
+        let (settled, queued, mut passing) = (client.settled, self.queued, None);
+        self.status.requests += burst.len() as u64;
+        for asked in burst.drain(..) {
+            let waiter = Waiter { client: key, transaction: asked.transaction, asked: asked.asked };
+            let function = asked.pdu.function();
+            if let Err(code) = self.take_in(waiter, asked, (now, until), &mut passing) {
+                self.count_refused(code);
+                self.refuse(&waiter, function, code);
+            }
         }
-        submitted
+        let waits = self.queued != queued;
+        if let Some(client) = self.client(key) {
+            if client.settled != settled {
+                client.hand_over();
+            }
+            if waits && !std::mem::replace(&mut client.in_ring, true) {
+                self.ring.push_back(Due::Client(key.slot));
+            }
+        }
+        waits
+    }
+
+    /// Refuses what a client asks in one burst: the lane takes nothing more.
+    #[cold]
+    pub(super) fn refuse_all(&mut self, key: ClientKey, burst: &mut Vec<Asked>, code: ExceptionCode) {
+        let Some(client) = self.client(key) else { return };
+        client.open += burst.len();
+        for asked in burst.drain(..) {
+            let waiter = Waiter { client: key, transaction: asked.transaction, asked: asked.asked };
+            self.refuse(&waiter, asked.pdu.function(), code);
+        }
+        if let Some(client) = self.client(key) {
+            client.hand_over();
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, waiter: &Waiter, function: u8, code: ExceptionCode) {
+        if let Some(client) = self.client(waiter.client) {
+            client.settle(waiter, false, Some(&[function | 0x80, code.code()]));
+        }
     }
 
     #[cold]
@@ -243,53 +254,56 @@ impl Queue {
         *self.status.refused.entry(code.code()).or_default() += 1;
     }
 
-    fn decide(
+    /// Takes one request in. `passing` is the unit whose breaker has let one of this burst pass.
+    ///
+    /// # Errors
+    /// The exception that it is refused with.
+    #[inline]
+    fn take_in(
         &mut self,
-        key: ClientKey,
-        ask: &Ask<'_>,
+        waiter: Waiter,
+        asked: Asked,
         (now, until): (Instant, Instant),
-        out: &mut [u8; PDU_MAX],
-    ) -> Submitted {
-        let device = self.options.device(ask.unit);
+        passing: &mut Option<UnitId>,
+    ) -> Result<(), ExceptionCode> {
+        let unit = asked.unit;
+        let device = self.options.device(unit);
         let max_age = device.max_age;
-        let mut what = match Read::parse(ask.pdu) {
-            Some(read) if device.takes_all() => What::Read(ReadKey::of(ask.unit, &read)),
-            _ => match Other::of(device, ask) {
-                Ok(other) => What::Other(other),
-                Err(code) => return Submitted::Refused(code),
-            },
+        let mut what = match asked.pdu {
+            AskedPdu::Read(read) if device.takes_all() => What::Read(ReadKey::of(unit, &read)),
+            AskedPdu::Read(read) => What::Other(Other::of(device, unit, read.pdu()[..].into())?),
+            AskedPdu::Other(pdu) => What::Other(Other::of(device, unit, pdu)?),
         };
         if self.unreachable_until.is_some_and(|until| now < until) || self.queued >= QUEUED_MAX {
-            return Submitted::Refused(ExceptionCode::GatewayPathUnavailable);
+            return Err(ExceptionCode::GatewayPathUnavailable);
         }
-        let Some(client) = self.client(key) else {
-            return Submitted::Refused(ExceptionCode::GatewayPathUnavailable);
-        };
+        let Some(client) = client_of(&mut self.clients, waiter.client) else { return Ok(()) };
         let (behind, idle) = (client.writes, client.writes == client.writes_done);
-        let waiter = Waiter { client: key, transaction: ask.transaction, asked: ask.asked };
         let read = what.key();
         if let (Some(read), true) = (read, idle) {
             if let Some(max_age) = max_age
                 && let Some(pdu) = self.cache.find(read, now, max_age)
-                && let Some(room) = out.get_mut(..pdu.len())
             {
-                room.copy_from_slice(pdu);
-                return Submitted::Answered(pdu.len());
+                client.settle(&waiter, false, Some(pdu));
+                self.status.cached += 1;
+                return Ok(());
             }
             if self.options.coalesce && self.join_out(read, waiter) {
-                return Submitted::Queued;
+                return Ok(());
             }
         }
-        match self.unit(ask.unit, now).breaker.admit(now) {
-            Admission::Pass => {}
-            Admission::Probe => what = what.into_probe(),
-            Admission::Refused => return Submitted::Refused(ExceptionCode::GatewayTargetFailedToRespond),
+        if *passing != Some(unit) {
+            match self.unit(unit, now).breaker.admit(now) {
+                Admission::Pass => *passing = Some(unit),
+                Admission::Probe => what = what.into_probe(),
+                Admission::Refused => return Err(ExceptionCode::GatewayTargetFailedToRespond),
+            }
         }
         let writes = u32::from(what.barrier().is_some());
         let slot = self.free_slot();
         if let Some(request) = self.requests.get_mut(slot as usize) {
             request.stage = Stage::Queued { until, behind };
-            request.unit = ask.unit;
+            request.unit = unit;
             request.what = what;
             request.waiter = waiter;
         }
@@ -297,15 +311,11 @@ impl Queue {
             self.alike.put(slot, read);
         }
         self.queued += 1;
-        if let Some(client) = self.client(key) {
-            client.open += 1;
+        if let Some(client) = self.client(waiter.client) {
             client.writes = client.writes.wrapping_add(writes);
             client.queue.push_back(slot);
-            if !std::mem::replace(&mut client.in_ring, true) {
-                self.ring.push_back(Due::Client(key.slot));
-            }
         }
-        Submitted::Queued
+        Ok(())
     }
 
     /// Lets a read share the answer of one that is out already.
@@ -323,9 +333,6 @@ impl Queue {
             request.waiter = waiter;
         }
         self.share(leader, slot, true);
-        if let Some(client) = self.client(waiter.client) {
-            client.open += 1;
-        }
         self.status.coalesced += 1;
         true
     }
@@ -827,13 +834,7 @@ impl Queue {
     fn deliver(&mut self, waiter: &Waiter, write: bool, pdu: Option<&[u8]>, early: bool) -> bool {
         let may_wait = early && self.in_flight_max() >= DEEP;
         let Some(client) = self.client(waiter.client) else { return false };
-        client.open -= 1;
-        client.writes_done = client.writes_done.wrapping_add(u32::from(write));
-        client.settled += 1;
-        if let Some(pdu) = pdu {
-            client.answers.extend_from_slice(&mbap::header(waiter.transaction, waiter.asked, pdu.len()));
-            client.answers.extend_from_slice(pdu);
-        }
+        client.settle(waiter, write, pdu);
         let waits = may_wait && !client.queue.is_empty();
         if !waits && !std::mem::replace(&mut client.due, true) {
             self.due.push(waiter.client.slot);
@@ -843,8 +844,7 @@ impl Queue {
 
     #[inline]
     fn client(&mut self, key: ClientKey) -> Option<&mut Client> {
-        let client = self.clients.get_mut(key.slot as usize)?;
-        (client.generation == key.generation).then_some(client)
+        client_of(&mut self.clients, key)
     }
 
     #[inline]
@@ -873,6 +873,12 @@ impl Queue {
 }
 
 #[inline]
+fn client_of(clients: &mut [Client], key: ClientKey) -> Option<&mut Client> {
+    let client = clients.get_mut(key.slot as usize)?;
+    (client.generation == key.generation).then_some(client)
+}
+
+#[inline]
 fn unit_of(units: &mut [Option<Box<Unit>>], unit: UnitId, now: Instant) -> &mut Unit {
     match units.get_mut(usize::from(unit.get())) {
         Some(unit) => unit.get_or_insert_with(|| Unit::new(now)),
@@ -889,6 +895,18 @@ impl Unit {
 }
 
 impl Client {
+    /// A request of it has come to its end, with this answer or with none.
+    #[inline]
+    fn settle(&mut self, waiter: &Waiter, write: bool, pdu: Option<&[u8]>) {
+        self.open -= 1;
+        self.writes_done = self.writes_done.wrapping_add(u32::from(write));
+        self.settled += 1;
+        if let Some(pdu) = pdu {
+            self.answers.extend_from_slice(&mbap::header(waiter.transaction, waiter.asked, pdu.len()));
+            self.answers.extend_from_slice(pdu);
+        }
+    }
+
     /// Puts what has come for it into its inbox.
     #[inline]
     fn hand_over(&mut self) {

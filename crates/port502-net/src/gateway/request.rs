@@ -7,7 +7,34 @@ use tokio::time::Instant;
 use super::ask::{Effect, ReadKey, effect};
 use super::options::{DeviceOptions, Larger};
 use super::pieces::Pieces;
-use super::queue::Ask;
+
+/// One request of a client, for [`Seat::ask`](super::Seat::ask).
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The client's.
+    pub transaction: TransactionId,
+    /// The unit that the client asked, and that its answer comes from.
+    pub asked: UnitId,
+    /// The unit on the link.
+    pub unit: UnitId,
+    /// The request.
+    pub pdu: &'a [u8],
+}
+
+/// The same, put aside until the burst is at its end that it came in.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) transaction: TransactionId,
+    pub(super) asked: UnitId,
+    pub(super) unit: UnitId,
+    pub(super) pdu: AskedPdu,
+}
+
+#[derive(Debug)]
+pub(super) enum AskedPdu {
+    Read(Read),
+    Other(Box<[u8]>),
+}
 
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
@@ -92,6 +119,28 @@ pub(super) fn live(requests: &mut [Request], slot: u32) -> Option<&mut Request> 
     requests.get_mut(slot as usize).filter(|request| request.stage != Stage::Free)
 }
 
+impl From<&Ask<'_>> for Asked {
+    #[inline]
+    fn from(ask: &Ask<'_>) -> Self {
+        let pdu = match Read::parse(ask.pdu) {
+            Some(read) => AskedPdu::Read(read),
+            None => AskedPdu::Other(ask.pdu.into()),
+        };
+        Asked { transaction: ask.transaction, asked: ask.asked, unit: ask.unit, pdu }
+    }
+}
+
+impl AskedPdu {
+    /// The function code.
+    #[inline]
+    pub(super) fn function(&self) -> u8 {
+        match self {
+            AskedPdu::Read(read) => read.function().0,
+            AskedPdu::Other(pdu) => pdu.first().copied().unwrap_or_default(),
+        }
+    }
+}
+
 impl What {
     pub(super) const NONE: What = What::Read(ReadKey::NONE);
 
@@ -155,18 +204,22 @@ impl Other {
     /// # Errors
     /// The exception that is owed for a request that breaks the specification, or that the device cannot take.
     #[inline(never)]
-    pub(super) fn of(device: &DeviceOptions, ask: &Ask<'_>) -> Result<Box<Other>, ExceptionCode> {
-        let effect = effect(ask.pdu)?;
-        let pieces = Pieces::of(device, ask.pdu, &effect)?;
+    pub(super) fn of(
+        device: &DeviceOptions,
+        unit: UnitId,
+        pdu: Box<[u8]>,
+    ) -> Result<Box<Other>, ExceptionCode> {
+        let effect = effect(&pdu)?;
+        let pieces = Pieces::of(device, &pdu, &effect)?;
         if pieces.is_some() && device.larger == Larger::Refuse {
             return Err(ExceptionCode::IllegalDataValue);
         }
-        let key = Read::parse(ask.pdu).map(|read| ReadKey::of(ask.unit, &read));
+        let key = Read::parse(&pdu).map(|read| ReadKey::of(unit, &read));
         let barrier = match effect {
             Effect::Read { .. } | Effect::Look => None,
             effect => Some(effect),
         };
-        Ok(Box::new(Other { pdu: ask.pdu.into(), key, barrier, probe: false, pieces }))
+        Ok(Box::new(Other { pdu, key, barrier, probe: false, pieces }))
     }
 }
 

@@ -6,7 +6,7 @@ use port502_session::server::{Context, Reply};
 use port502_wire::mbap::{Frame, HEADER_LEN};
 use port502_wire::{ExceptionCode, PDU_MAX, UnitId};
 
-use super::{Ask, Lane, Seat, Submitted};
+use super::{Ask, Lane, Seat};
 use crate::Pdu;
 use crate::server::{Caller, Inbox, Late, Outcome, Service};
 
@@ -126,10 +126,14 @@ impl Gateway {
         Visit { generation, routes, seats, old: Vec::new() }
     }
 
-    /// Has the answer come into the inbox of `caller`, or says what it is.
-    fn send(&self, caller: &mut Caller, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Option<Reply> {
+    /// Has the answer come into the inbox of `caller`, once the burst is sent.
+    ///
+    /// # Errors
+    /// The exception that is owed instead.
+    #[inline]
+    fn ask(&self, caller: &mut Caller, frame: &Frame<'_>) -> Result<(), ExceptionCode> {
         if !caller.has_room() {
-            return Some(Reply::Exception(ExceptionCode::ServerDeviceBusy));
+            return Err(ExceptionCode::ServerDeviceBusy);
         }
         let (inbox, visit) = caller.parts(|| self.visit());
         if visit.generation != self.0.generation.load(Relaxed) {
@@ -137,25 +141,28 @@ impl Gateway {
         }
         let Some((lane, unit)) = visit.routes.find(frame.unit) else {
             self.0.lost.fetch_add(1, Relaxed);
-            return Some(Reply::Exception(ExceptionCode::GatewayPathUnavailable));
+            return Err(ExceptionCode::GatewayPathUnavailable);
         };
         let (Some(seat), Some(lane)) = (visit.seats.get_mut(lane), visit.routes.lanes.get(lane)) else {
-            return Some(Reply::Exception(ExceptionCode::GatewayPathUnavailable));
+            return Err(ExceptionCode::GatewayPathUnavailable);
         };
         let seat = seat.get_or_insert_with(|| lane.seat(inbox));
-        let ask = Ask { transaction: frame.transaction, asked: frame.unit, unit, pdu: frame.pdu };
-        match seat.submit(&ask, out) {
-            Submitted::Queued => None,
-            Submitted::Refused(code) => Some(Reply::Exception(code)),
-            Submitted::Answered(len) => Some(Reply::Response { len }),
-        }
+        seat.ask(&Ask { transaction: frame.transaction, asked: frame.unit, unit, pdu: frame.pdu });
+        Ok(())
     }
 }
 
 impl Visit {
+    /// What was asked since the last time goes into the lanes.
+    #[inline]
+    fn send(&mut self) {
+        self.seats.iter_mut().flatten().for_each(Seat::send);
+    }
+
     /// The routes have changed: seats in lanes that are still there are kept.
     #[cold]
     fn renew(&mut self, new: Visit) {
+        self.send();
         let mut seats: Vec<Seat> = std::mem::take(&mut self.seats).into_iter().flatten().collect();
         seats.append(&mut self.old);
         *self = new;
@@ -169,11 +176,14 @@ impl Visit {
 
 impl Service for Gateway {
     /// For servers that wait for one answer at a time.
-    fn call(&self, _cx: &Context<'_>, frame: &Frame<'_>, out: &mut [u8; PDU_MAX]) -> Outcome {
+    fn call(&self, _cx: &Context<'_>, frame: &Frame<'_>, _out: &mut [u8; PDU_MAX]) -> Outcome {
         let mut caller = Caller::new(1);
-        match self.send(&mut caller, frame, out) {
-            Some(reply) => Outcome::Now(reply),
-            None => Outcome::Later(answer(caller)),
+        match self.ask(&mut caller, frame) {
+            Ok(()) => {
+                self.posted(&mut caller);
+                Outcome::Later(answer(caller))
+            }
+            Err(code) => Outcome::Now(Reply::Exception(code)),
         }
     }
 
@@ -183,9 +193,17 @@ impl Service for Gateway {
         caller: &mut Caller,
         _cx: &Context<'_>,
         frame: &Frame<'_>,
-        out: &mut [u8; PDU_MAX],
+        _out: &mut [u8; PDU_MAX],
     ) -> Option<Outcome> {
-        self.send(caller, frame, out).map(Outcome::Now)
+        let refused = self.ask(caller, frame).err()?;
+        Some(Outcome::Now(Reply::Exception(refused)))
+    }
+
+    #[inline]
+    fn posted(&self, caller: &mut Caller) {
+        if let Some(visit) = caller.state::<Visit>() {
+            visit.send();
+        }
     }
 
     fn serves(&self, unit: UnitId) -> bool {

@@ -8,8 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use port502_session::target::Target;
+use port502_wire::UnitId;
 use port502_wire::mbap::{self, Decoder, Received, TransactionId};
-use port502_wire::{PDU_MAX, UnitId};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
@@ -121,19 +121,20 @@ impl Peer {
         Peer { seat: lane.seat(&inbox), inbox, next: 0, come: HashMap::new() }
     }
 
-    /// Puts a request in; its transaction id.
-    fn submit(&mut self, unit: u8, pdu: &[u8]) -> u16 {
+    /// Puts a request aside, for a burst; its transaction id.
+    fn put(&mut self, unit: u8, pdu: &[u8]) -> u16 {
         self.next = self.next.wrapping_add(1);
-        let (transaction, mut out) = (TransactionId(self.next), [0; PDU_MAX]);
+        let transaction = TransactionId(self.next);
         // Clients call the units by other names, 100 higher.
-        let ask = Ask { transaction, asked: UnitId(unit + 100), unit: UnitId(unit), pdu };
-        let at_once = match self.seat.submit(&ask, &mut out) {
-            Submitted::Queued => return self.next,
-            Submitted::Refused(code) => vec![pdu[0] | 0x80, code.code()],
-            Submitted::Answered(len) => out[..len].to_vec(),
-        };
-        self.come.insert(self.next, (UnitId(unit + 100), at_once));
+        self.seat.ask(&Ask { transaction, asked: UnitId(unit + 100), unit: UnitId(unit), pdu });
         self.next
+    }
+
+    /// Puts a request in, and what was put aside before it; its transaction id.
+    fn submit(&mut self, unit: u8, pdu: &[u8]) -> u16 {
+        let id = self.put(unit, pdu);
+        self.seat.send();
+        id
     }
 
     /// The answer to a request, which is known to come from the unit that was asked.
@@ -796,10 +797,15 @@ proptest! {
             let mut clients: Vec<_> = (0..5).map(|_| (Peer::of(&plant.lane), Vec::new())).collect();
             for (client, unit, start, count, pause) in asks {
                 let (peer, open) = &mut clients[client];
-                open.push((peer.submit(unit, &read(start, count)), unit, start, count));
+                open.push((peer.put(unit, &read(start, count)), unit, start, count));
+                if pause % 4 == 1 {
+                    continue; // it goes with the next
+                }
+                peer.seat.send();
                 sleep(MS * u32::try_from(pause).unwrap()).await;
             }
             for (peer, open) in &mut clients {
+                peer.seat.send();
                 for (id, unit, start, count) in open.drain(..) {
                     let got = peer.answer(id, unit).await;
                     if got.len() != 2 || got[0] != 0x83 {

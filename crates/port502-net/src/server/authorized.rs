@@ -105,6 +105,11 @@ impl<S: Service> Service for Authorized<S> {
         }
     }
 
+    #[inline]
+    fn posted(&self, caller: &mut Caller) {
+        self.service.posted(caller);
+    }
+
     fn serves(&self, unit: UnitId) -> bool {
         self.service.serves(unit)
     }

@@ -46,6 +46,12 @@ impl Caller {
         }
     }
 
+    /// What a service remembers of it, when that is a `T`.
+    #[inline]
+    pub fn state<T: 'static>(&mut self) -> Option<&mut T> {
+        self.state.as_mut()?.downcast_mut()
+    }
+
     /// Whether one more request may be worked on. If not, it is owed exception 06.
     #[must_use]
     pub fn has_room(&self) -> bool {

@@ -252,6 +252,7 @@ impl<S: Service, T: Stream> Connection<S, T> {
                 filled = 0;
                 if !self.unsent.is_empty() {
                     self.unread.extend_from_slice(input);
+                    self.service.posted(&mut self.caller);
                     return Ok(());
                 }
                 continue;
@@ -285,6 +286,7 @@ impl<S: Service, T: Stream> Connection<S, T> {
                 filled += HEADER_LEN + pdu.len();
             }
         };
+        self.service.posted(&mut self.caller);
         self.place.used(*requests != 0);
         self.session.heard(self.place.now());
         self.write(task, output.get(..filled).unwrap_or_default())?;

@@ -33,6 +33,13 @@ pub trait Service: Send + Sync + 'static {
         Some(self.call(cx, frame, out))
     }
 
+    /// Everything that came with one read has been [`post`](Self::post)ed: what was put aside for the whole of it goes on now.
+    /// A service that passes `post` on to another passes this on, too.
+    #[inline]
+    fn posted(&self, caller: &mut Caller) {
+        let _ = caller;
+    }
+
     /// Whether something answers under `unit`. On a serial line others may: there a server keeps silent for all
     /// units but its own, and [`call`](Self::call) is not asked.
     fn serves(&self, unit: UnitId) -> bool {

@@ -152,7 +152,8 @@ async fn as_many_are_in_flight_as_allowed() {
     let _clock = clock::stop();
     for (asked_for, allowed) in [(0, 1), (1, 1), (16, 16), (64, 64), (1000, IN_FLIGHT_MAX)] {
         let (client, _fake, mut peer) = connected(options().in_flight(asked_for)).await;
-        let calls: Vec<_> = (0..if allowed > 100 { 400 } else { 200 }).map(|address| read(&client, address)).collect();
+        let calls: Vec<_> =
+            (0..if allowed > 100 { 400 } else { 200 }).map(|address| read(&client, address)).collect();
         let mut open = VecDeque::new();
         let mut total = 0;
         while total < calls.len() {
