@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
+use port502_session::server::Context;
 use port502_session::target::Target;
 use port502_wire::UnitId;
 use port502_wire::mbap::{self, Decoder, Received, TransactionId};
@@ -17,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::upstream::Link;
 use super::*;
-use crate::server::Inbox;
+use crate::server::{Caller, Inbox, Service as _};
 
 const MS: Duration = Duration::from_millis(1);
 const PATH: u8 = 0x0A;
@@ -383,6 +384,52 @@ async fn the_cache_answers_until_it_is_too_old_or_written_over() {
     assert_eq!(sent(&plant), 4, "written over");
     peer.ask(2, &read(0, 1)).await;
     assert_eq!(sent(&plant), 5, "another unit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_is_carried_out_in_its_order_whatever_becomes_of_each() {
+    let mut options = options(4);
+    options.device.max_age = Some(MS * 60_000);
+    let plant = plant(options, register(5));
+    let mut peer = Peer::of(&plant.lane);
+    peer.ask(1, &read(0, 1)).await;
+    let kept = peer.put(1, &read(0, 1));
+    let none = peer.put(1, &read(0, 0));
+    let written = peer.put(1, &write(9));
+    let behind = peer.put(1, &read(0, 1));
+    peer.seat.send();
+    // Two have their answers at once, with one look.
+    assert_eq!(peer.answer(kept, 1).await, [3, 2, 0, 0]);
+    assert_eq!(peer.come.remove(&none).unwrap().1, [0x83, 3]);
+    assert!(peer.come.is_empty());
+    assert_eq!(peer.answer(behind, 1).await, [3, 2, 0, 9], "behind its own write, not from the cache");
+    peer.answer(written, 1).await;
+    let status = plant.lane.status();
+    assert_eq!((status.requests, status.cached, status.sent, status.queued), (5, 1, 3, 0));
+    assert_eq!(status.refused, [(3, 1)].into());
+    assert!(!peer.seat.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_in_which_the_routes_change_goes_where_each_was_asked() {
+    let (old, new) = (plant(options(4), at_once), plant(options(4), at_once));
+    let gateway = Gateway::new(Routes::new().with_rest(&old.lane));
+    let (mut caller, mut room) = (Caller::new(4), [0; port502_wire::PDU_MAX]);
+    let cx = Context::new(None, UnitId(1));
+    let mut post = |transaction, caller: &mut Caller| {
+        let (transaction, pdu) = (TransactionId(transaction), &read(transaction, 1)[..]);
+        let frame = mbap::Frame { transaction, unit: UnitId(1), pdu };
+        assert!(gateway.post(caller, &cx, &frame, &mut room).is_none());
+    };
+    post(1, &mut caller);
+    post(2, &mut caller);
+    gateway.reroute(Routes::new().with_rest(&new.lane));
+    post(3, &mut caller);
+    gateway.posted(&mut caller);
+    let sent = || [&old, &new].map(|plant| plant.lane.status().requests);
+    assert_eq!(sent(), [2, 1]);
+    sleep(MS * 100).await;
+    assert_eq!(caller.inbox().take().1, 3, "all have their answers");
 }
 
 #[tokio::test(start_paused = true)]
