@@ -140,6 +140,7 @@ impl Peer {
 
     /// The answer to a request, which is known to come from the unit that was asked.
     async fn answer(&mut self, id: u16, unit: u8) -> Vec<u8> {
+        self.seat.send();
         while !self.come.contains_key(&id) {
             let frames = poll_fn(|task| match self.inbox.take_one(task.waker()) {
                 Some(frames) => Poll::Ready(frames),
@@ -491,7 +492,7 @@ async fn a_dead_unit_is_left_alone_and_found_again() {
     let back = Arc::new(AtomicUsize::new(0));
     let (now_back, asked) = (Arc::clone(&back), Arc::new(AtomicUsize::new(0)));
     let count = Arc::clone(&asked);
-    let mut options = options(1);
+    let mut options = options(4);
     options.timeout = MS * 300;
     let plant = plant(options, move |frame| {
         if frame.unit == UnitId(9) {
@@ -515,8 +516,10 @@ async fn a_dead_unit_is_left_alone_and_found_again() {
     assert_eq!(asked.load(Relaxed), 3);
     assert_eq!(plant.lane.status().units[&UnitId(9)].breaker, BreakerState::Open);
     sleep(Duration::from_secs(5)).await;
-    assert_eq!(dead.ask(9, &read(0, 1)).await, [0x83, SILENT]);
-    assert_eq!(asked.load(Relaxed), 4, "one looks whether it is back");
+    for id in [0, 1, 2].map(|start| dead.put(9, &read(start, 1))) {
+        assert_eq!(dead.answer(id, 9).await, [0x83, SILENT]);
+    }
+    assert_eq!(asked.load(Relaxed), 4, "one of a burst looks whether it is back");
     back.store(1, Relaxed);
     assert_eq!(dead.ask(9, &read(0, 1)).await, [0x83, SILENT], "nobody looks yet");
     sleep(Duration::from_secs(10)).await;
@@ -852,7 +855,6 @@ proptest! {
                 sleep(MS * u32::try_from(pause).unwrap()).await;
             }
             for (peer, open) in &mut clients {
-                peer.seat.send();
                 for (id, unit, start, count) in open.drain(..) {
                     let got = peer.answer(id, unit).await;
                     if got.len() != 2 || got[0] != 0x83 {

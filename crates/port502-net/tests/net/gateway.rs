@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use port502_net::Target;
 use port502_net::gateway::{BreakerState, Gateway, Lane, LaneOptions, Routes};
 use port502_net::memory::MemoryDevice;
-use port502_net::server::{Options, Units, Unmapped};
+use port502_net::server::{Authorized, Options, Units, Unmapped};
+use port502_site::Rights;
 use port502_wire::{Table, UnitId};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -68,6 +69,18 @@ async fn many_clients_share_one_connection() {
     let status = lane.status();
     assert_eq!((status.requests, status.answered, status.connects), (3200, status.sent, 1));
     assert_eq!(status.sent + status.coalesced, 3200);
+}
+
+#[tokio::test]
+async fn what_rights_let_pass_goes_on_as_a_burst() {
+    let upstream = serve(device(1), Options::default());
+    let lane = lane(&format!("tcp://{upstream}"), LaneOptions::default());
+    let rights = Rights::parse("role,access,table,address\n-,read,holding,0-9\n").unwrap();
+    let service = Authorized::new(Gateway::new(Routes::new().with_rest(&lane)), rights);
+    let mut client = Mbap::connect(serve(service, Options::default())).await;
+    client.send_raw(&[0, 1, 0, 0, 0, 6, 1, 3, 0, 5, 0, 1, 0, 2, 0, 0, 0, 6, 1, 3, 0, 50, 0, 1]).await;
+    assert_eq!(client.receive_raw().await, Some((2, 1, vec![0x83, 1])), "known at once");
+    assert_eq!(client.receive_raw().await, Some((1, 1, vec![3, 2, 1, 5])));
 }
 
 /// Carries bytes between two ends; as fast as a line of this target does, if that is wanted.
