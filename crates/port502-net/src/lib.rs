@@ -10,6 +10,7 @@ mod dial;
 pub mod fault;
 pub mod gateway;
 pub mod memory;
+mod outbox;
 mod pause;
 mod pdu;
 mod serial;

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use port502_session::Instant as SessionInstant;
 use port502_session::client::{ClientSession, Event, StartError};
-use port502_wire::mbap;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Command, Error, IN_FLIGHT_MAX, Options, ProtocolError, QUEUE_MAX, State, line};
+use crate::outbox::Outbox;
 use crate::serial::Port;
 use crate::stream::Stream;
 use crate::udp::Datagrams;
@@ -271,11 +271,7 @@ struct Drive<'t, S> {
     target: &'t Target,
     in_flight: usize,
     session: ClientSession<IN_FLIGHT_MAX, Waiting>,
-    /// Frames on their way out, from `sent` on.
-    out: Vec<u8>,
-    sent: usize,
-    /// Bytes that were taken out of `out` for good.
-    gone: u64,
+    outbox: Outbox,
     /// Whether the peer has answered anything on this connection.
     answered: bool,
     input: Box<[u8; READ_LEN]>,
@@ -293,9 +289,7 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
             target,
             in_flight: options.in_flight.clamp(1, IN_FLIGHT_MAX),
             session: ClientSession::new().strict_unit(options.strict_unit),
-            out: Vec::new(),
-            sent: 0,
-            gone: 0,
+            outbox: Outbox::default(),
             answered: false,
             input: Box::new([0; READ_LEN]),
             timer: Box::pin(sleep_until(epoch)),
@@ -321,7 +315,7 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
             if let Poll::Ready(end) = self.poll_commands(cx, commands, queue) {
                 return Poll::Ready(end);
             }
-            if let Err(error) = self.poll_flush(cx) {
+            if let Err(error) = self.outbox.flush(cx, &mut self.stream) {
                 return Poll::Ready(End::Broken(Arc::new(error)));
             }
             if self.poll_deadlines(cx, queue).is_pending() {
@@ -379,11 +373,10 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
         let Command { unit, pdu, timeout, deadline, reply } = command;
         // The session counts from the epoch, so that its timeout is the deadline.
         let (epoch, until) = (SessionInstant::ZERO, deadline - self.epoch);
-        let waiting = Waiting { start: self.gone + self.out.len() as u64, timeout, reply };
+        let waiting = Waiting { start: self.outbox.end(), timeout, reply };
         match self.session.open(epoch, unit, pdu.as_bytes(), until, waiting) {
             Ok(id) => {
-                self.out.extend_from_slice(&mbap::header(id, unit, pdu.as_bytes().len()));
-                self.out.extend_from_slice(pdu.as_bytes());
+                self.outbox.put(id, unit, pdu.as_bytes());
                 Ok(())
             }
             Err((StartError::Pdu(error), Waiting { reply, .. })) => {
@@ -404,27 +397,6 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
 
     fn session_time(&self, now: Instant) -> SessionInstant {
         SessionInstant::ZERO + (now - self.epoch)
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        while let Some(unsent @ [_, ..]) = self.out.get(self.sent..) {
-            match Pin::new(&mut self.stream).poll_write(cx, unsent) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(n)) => self.sent += n,
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => break,
-            }
-        }
-        if self.sent == self.out.len() {
-            self.gone += self.out.len() as u64;
-            self.out.clear();
-            self.sent = 0;
-        }
-        // A stream with buffers of its own has to be told to send what is in them.
-        match Pin::new(&mut self.stream).poll_flush(cx) {
-            Poll::Ready(result) => result,
-            Poll::Pending => Ok(()),
-        }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
@@ -486,7 +458,7 @@ impl<'t, S: AsyncRead + AsyncWrite + Unpin> Drive<'t, S> {
 
     /// Tells those whose answers can no longer come.
     fn end(&mut self, end: &End) {
-        let taken = self.gone + self.sent as u64;
+        let taken = self.outbox.taken();
         for waiting in self.session.end() {
             let error = match end {
                 End::Closed => Error::Closed,

@@ -11,7 +11,6 @@ use port502_session::Instant as SessionInstant;
 use port502_session::client::{ClientSession, Event, StartError};
 use port502_session::target::{Carrier, Framing};
 use port502_wire::UnitId;
-use port502_wire::mbap;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
@@ -21,6 +20,7 @@ use super::options::{LaneEvent, LaneOptions};
 use super::queue::Failure;
 use crate::client::connection::{attempt, jittered, too_late};
 use crate::client::{self, Client, Error, IN_FLIGHT_MAX};
+use crate::outbox::Outbox;
 use crate::stream::Stream;
 use crate::tls::Connectors;
 use crate::{Pdu, Target};
@@ -193,9 +193,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, stream: S)
         Conversation {
             stream,
             session: ClientSession::new().in_order(options.ignores_transaction),
-            out: Vec::new(),
-            written: 0,
-            gone: 0,
+            outbox: Outbox::default(),
             input: Box::new([0; READ_LEN]),
             timer: Box::pin(sleep(&options, now)),
             armed: None,
@@ -224,11 +222,7 @@ struct Flight {
 struct Conversation<S> {
     stream: S,
     session: ClientSession<IN_FLIGHT_MAX, Flight>,
-    /// Frames on their way out, from `written` on.
-    out: Vec<u8>,
-    written: usize,
-    /// Bytes that were taken out of `out` for good.
-    gone: u64,
+    outbox: Outbox,
     input: Box<[u8; READ_LEN]>,
     /// Set to the earliest deadline, or to one that has been met since: then it fires for nothing, once.
     timer: Pin<Box<Sleep>>,
@@ -251,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 Ok(false) => {}
                 Err(end) => return Poll::Ready(end),
             }
-            if let Err(error) = self.poll_flush(task) {
+            if let Err(error) = self.outbox.flush(task, &mut self.stream) {
                 return Poll::Ready(error.into());
             }
             match ready!(self.poll_deadlines(task, shared)) {
@@ -265,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     fn send(&mut self, task: &mut Task<'_>, shared: &Shared) -> Result<bool, End> {
         let mut state = shared.state();
         state.asleep(task);
-        if !self.out.is_empty() || !state.queue.has_work() {
+        if !self.outbox.is_empty() || !state.queue.has_work() {
             return Ok(state.closed && state.queue.is_idle());
         }
         let now = Instant::now();
@@ -273,12 +267,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         while self.session.pending() < IN_FLIGHT_MAX {
             let Some(next) = state.queue.next(now) else { break };
             let slot = next.slot;
-            let flight = Flight { slot, start: self.gone + self.out.len() as u64 };
+            let flight = Flight { slot, start: self.outbox.end() };
             match self.session.open(at, next.unit, next.pdu, next.timeout, flight) {
-                Ok(id) => {
-                    self.out.extend_from_slice(&mbap::header(id, next.unit, next.pdu.len()));
-                    self.out.extend_from_slice(next.pdu);
-                }
+                Ok(id) => self.outbox.put(id, next.unit, next.pdu),
                 Err((error @ StartError::TooManyAbandoned, _)) => {
                     state.queue.failed(slot, Failure::NotSent, now);
                     return Err(End::Broken(error.to_string()));
@@ -294,26 +285,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
 
     fn session_time(&self, now: Instant) -> SessionInstant {
         SessionInstant::ZERO + (now - self.epoch)
-    }
-
-    fn poll_flush(&mut self, task: &mut Task<'_>) -> io::Result<()> {
-        while let Some(unsent @ [_, ..]) = self.out.get(self.written..) {
-            match Pin::new(&mut self.stream).poll_write(task, unsent) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(n)) => self.written += n,
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => break,
-            }
-        }
-        if self.written == self.out.len() {
-            self.gone += self.out.len() as u64;
-            self.out.clear();
-            self.written = 0;
-        }
-        match Pin::new(&mut self.stream).poll_flush(task) {
-            Poll::Ready(result) => result,
-            Poll::Pending => Ok(()),
-        }
     }
 
     fn poll_read(&mut self, task: &mut Task<'_>, shared: &Shared) -> Poll<Result<(), End>> {
@@ -378,7 +349,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     /// Tells those whose answers can no longer come.
     fn end(&mut self, state: &mut State) {
         state.queue.status.connected = false;
-        let (taken, now) = (self.gone + self.written as u64, Instant::now());
+        let (taken, now) = (self.outbox.taken(), Instant::now());
         for flight in self.session.end() {
             // Once the system has taken a part of it, nobody can tell how far it came.
             let why = if flight.start < taken { Failure::Broken } else { Failure::NotSent };
