@@ -48,10 +48,6 @@ pub(super) struct State {
     waker: Option<Waker>,
     /// The task will look, and need not be woken again.
     awake: bool,
-    /// The time, as of when it was woken: one look at the clock for all bursts that come until the task looks.
-    now: Instant,
-    /// Until then what comes now may wait.
-    until: Instant,
     /// It takes no more requests: it was closed, or no handle is left, and no seat.
     pub(super) closed: bool,
 }
@@ -60,7 +56,6 @@ impl Drop for Handle {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         state.closed = true;
-        state.look_at_clock();
         state.wake();
     }
 }
@@ -106,10 +101,9 @@ impl Lane {
         link: upstream::Link,
         old: Vec<Lane>,
     ) -> Lane {
-        let now = Instant::now();
         let options = Arc::new(options);
         let queue = Queue::new(Arc::clone(&options));
-        let state = State { queue, waker: None, awake: false, now, until: now, closed: false };
+        let state = State { queue, waker: None, awake: false, closed: false };
         let shared = Arc::new(Shared(Mutex::new(state)));
         let working = upstream::spawn(Arc::clone(&shared), link, &options, old);
         Lane(Arc::new(Handle { name: name.into(), target, shared, working }))
@@ -131,7 +125,6 @@ impl Lane {
     pub fn reconfigure(&self, options: LaneOptions) {
         let mut state = self.0.shared.state();
         state.queue.options = Arc::new(options);
-        state.look_at_clock();
         state.wake();
     }
 
@@ -140,7 +133,6 @@ impl Lane {
     pub fn close(&self) {
         let mut state = self.0.shared.state();
         state.closed = true;
-        state.look_at_clock();
         state.wake();
     }
 
@@ -201,8 +193,8 @@ impl Seat {
             state.queue.refuse_all(self.key, &mut self.burst, ExceptionCode::GatewayPathUnavailable);
             return;
         }
-        state.look_at_clock();
-        let times = (state.now, state.until);
+        let now = Instant::now();
+        let times = (now, now + state.queue.options.wait);
         if state.queue.submit(self.key, &mut self.burst, times) {
             state.wake();
         }
@@ -263,15 +255,6 @@ impl State {
         self.awake = false;
         if !self.waker.as_ref().is_some_and(|known| known.will_wake(task.waker())) {
             self.waker = Some(task.waker().clone());
-        }
-    }
-
-    /// Unless somebody has since the task was woken.
-    #[inline]
-    fn look_at_clock(&mut self) {
-        if !self.awake {
-            self.now = Instant::now();
-            self.until = self.now + self.queue.options.wait;
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::upstream::Link;
+use super::upstream::{Link, TestDial};
 use super::*;
 use crate::server::{Caller, Inbox, Service as _};
 
@@ -103,7 +103,7 @@ fn plant(
         count.fetch_add(1, Relaxed);
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         tokio::spawn(device(theirs, Arc::clone(&act)));
-        Ok(ours)
+        Box::pin(async { Ok(ours) }) as TestDial
     };
     let target: Target = "tcp://simulated".parse().unwrap();
     Plant { lane: Lane::over("simulated", target, options, Link::Test(Box::new(dial)), Vec::new()), connects }
@@ -387,6 +387,42 @@ async fn the_cache_answers_until_it_is_too_old_or_written_over() {
     assert_eq!(sent(&plant), 5, "another unit");
 }
 
+/// While a connect hangs, say: the lane's task does not look at what comes meanwhile.
+#[tokio::test(start_paused = true)]
+async fn time_goes_on_while_the_lane_is_busy() {
+    let connects = AtomicUsize::new(0);
+    let dial = move || {
+        let hangs = connects.fetch_add(1, Relaxed) != 0;
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let closes = if hangs { vec![] } else { vec![(MS * 2, Vec::new())] };
+        let act = move |frame: &mbap::Frame<'_>| [at_once(frame), closes.clone()].concat();
+        tokio::spawn(device(theirs, Arc::new(act)));
+        let pause = if hangs { Duration::from_secs(3) } else { Duration::ZERO };
+        Box::pin(async move {
+            sleep(pause).await;
+            Ok(ours)
+        }) as TestDial
+    };
+    let mut options = options(1);
+    (options.wait, options.device.max_age) = (Duration::from_secs(2), Some(MS * 300));
+    let target: Target = "tcp://simulated".parse().unwrap();
+    let lane = Lane::over("simulated", target, options, Link::Test(Box::new(dial)), Vec::new());
+    let (mut a, mut b) = (Peer::of(&lane), Peer::of(&lane));
+    a.ask(1, &read(0, 1)).await;
+    sleep(MS * 100).await; // and the device has closed
+    let late = a.submit(1, &read(1, 1));
+    sleep(MS * 100).await;
+    assert_eq!(b.ask(1, &read(0, 1)).await, registers(UnitId(1), &read(0, 1)));
+    assert_eq!(lane.status().cached, 1);
+    sleep(MS * 200).await;
+    b.submit(1, &read(0, 1));
+    assert_eq!((b.inbox.take().1, lane.status().cached), (0, 1), "too old");
+    sleep(Duration::from_secs(2)).await;
+    let timely = b.submit(1, &read(2, 1));
+    assert_eq!(a.answer(late, 1).await, [0x83, PATH], "it has waited for too long");
+    assert_eq!(b.answer(timely, 1).await, registers(UnitId(1), &read(2, 1)), "it has not");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_burst_is_carried_out_in_its_order_whatever_becomes_of_each() {
     let mut options = options(4);
@@ -661,11 +697,11 @@ async fn nobody_there_is_told_at_once_and_found_when_it_comes() {
     let act: Arc<Act> = Arc::new(at_once);
     let dial = move || {
         if is_up.load(Relaxed) == 0 {
-            return Err(std::io::ErrorKind::ConnectionRefused.into());
+            return Box::pin(async { Err(std::io::ErrorKind::ConnectionRefused.into()) }) as TestDial;
         }
         let (ours, theirs) = tokio::io::duplex(4096);
         tokio::spawn(device(theirs, Arc::clone(&act)));
-        Ok(ours)
+        Box::pin(async { Ok(ours) })
     };
     let target: Target = "tcp://simulated".parse().unwrap();
     let lane = Lane::over("simulated", target, options(1), Link::Test(Box::new(dial)), Vec::new());

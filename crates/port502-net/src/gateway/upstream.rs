@@ -36,8 +36,11 @@ pub(super) enum Link {
     Client(Client, Framing),
     /// Streams of a test, one for each attempt to connect.
     #[cfg(test)]
-    Test(Box<dyn Fn() -> io::Result<tokio::io::DuplexStream> + Send + Sync>),
+    Test(Box<dyn Fn() -> TestDial + Send + Sync>),
 }
+
+#[cfg(test)]
+pub(super) type TestDial = Pin<Box<dyn Future<Output = io::Result<tokio::io::DuplexStream>> + Send + Sync>>;
 
 impl Link {
     /// The link to `target`. A client needs a runtime with timers: the one that keeps the time.
@@ -125,7 +128,7 @@ async fn connect(shared: &Shared, link: &Link) {
                 Err(error) => Err(error.to_string()),
             },
             #[cfg(test)]
-            Link::Test(dial) => match dial() {
+            Link::Test(dial) => match dial().await {
                 Ok(stream) => Ok(converse(shared, stream).await),
                 Err(error) => Err(error.to_string()),
             },
