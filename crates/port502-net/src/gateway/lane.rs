@@ -102,7 +102,7 @@ impl Lane {
         old: Vec<Lane>,
     ) -> Lane {
         let options = Arc::new(options);
-        let queue = Queue::new(Arc::clone(&options));
+        let queue = Queue::new(Arc::clone(&options), link.is_one_by_one());
         let state = State { queue, waker: None, awake: false, closed: false };
         let shared = Arc::new(Shared(Mutex::new(state)));
         let working = upstream::spawn(Arc::clone(&shared), link, &options, old);

@@ -106,6 +106,8 @@ pub(super) struct Outgoing<'q> {
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) options: Arc<LaneOptions>,
+    /// The link takes one request at a time, whatever the options say: a line.
+    one_by_one: bool,
     clients: Vec<Client>,
     free_clients: Vec<u32>,
     requests: Vec<Request>,
@@ -130,9 +132,10 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(options: Arc<LaneOptions>) -> Self {
+    pub(super) fn new(options: Arc<LaneOptions>, one_by_one: bool) -> Self {
         Queue {
             options,
+            one_by_one,
             clients: Vec::new(),
             free_clients: Vec::new(),
             requests: Vec::new(),
@@ -456,6 +459,7 @@ impl Queue {
     /// The oldest request of the client in front of the ring, which stays there while its turn lasts.
     #[inline]
     fn take_turn(&mut self, at: u32) -> Option<u32> {
+        let turns = self.in_flight_max() / TURNS;
         let client = self.clients.get_mut(at as usize);
         let slot = client.as_ref().and_then(|client| client.queue.front()).copied();
         if let Some(client) = client {
@@ -467,7 +471,7 @@ impl Queue {
             }
             if client.in_ring {
                 self.turn += 1;
-                if self.turn < self.options.in_flight / TURNS {
+                if self.turn < turns {
                     return slot;
                 }
                 self.ring.push_back(Due::Client(at));
@@ -772,7 +776,8 @@ impl Queue {
     }
 
     fn in_flight_max(&self) -> usize {
-        if self.options.ignores_transaction { 1 } else { self.options.in_flight.max(1) }
+        let one_by_one = self.one_by_one || self.options.ignores_transaction;
+        if one_by_one { 1 } else { self.options.in_flight.max(1) }
     }
 
     #[inline]

@@ -16,6 +16,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::queue::Queue;
+use super::request::Asked;
 use super::upstream::{Link, TestDial};
 use super::*;
 use crate::server::{Caller, Inbox, Service as _};
@@ -746,6 +748,40 @@ async fn a_peer_that_ignores_transaction_ids_is_matched_in_order_and_left_after_
 }
 
 // ---- shares -------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_turn_is_one_request_where_the_link_takes_one_whatever_in_flight_says() {
+    let deep = LaneOptions { in_flight: 64, ..LaneOptions::default() };
+    let unmatched = LaneOptions { ignores_transaction: true, ..deep.clone() };
+    for (options, one_by_one, of_first) in [(deep.clone(), false, 16), (deep, true, 1), (unmatched, false, 1)]
+    {
+        let now = Instant::now();
+        let mut queue = Queue::new(Arc::new(options), one_by_one);
+        let [many, few] = [16, 1].map(|count| {
+            let key = queue.join(Arc::default());
+            let (asked, unit) = (UnitId(1), UnitId(1));
+            let ask = |n: u16| {
+                let pdu = &read(n * 10 + count, 1)[..];
+                Asked::from(&Ask { transaction: TransactionId(n), asked, unit, pdu })
+            };
+            let mut burst = (0..count).map(ask).collect();
+            assert!(queue.submit(key, &mut burst, (now, now + MS)));
+            key
+        });
+        assert_ne!(many.slot, few.slot);
+        let mut before_few = 0;
+        loop {
+            let next = queue.next(now).map(|next| (next.slot, next.pdu.to_vec()));
+            let (slot, pdu) = next.unwrap();
+            if pdu == read(1, 1) {
+                break;
+            }
+            before_few += 1;
+            queue.answered(slot, &registers(UnitId(1), &pdu), now);
+        }
+        assert_eq!(before_few, of_first);
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn fifty_clients_on_one_bus_with_a_dead_unit_have_equal_shares_and_all_of_the_line() {

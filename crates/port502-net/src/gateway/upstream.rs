@@ -43,6 +43,11 @@ pub(super) enum Link {
 pub(super) type TestDial = Pin<Box<dyn Future<Output = io::Result<tokio::io::DuplexStream>> + Send + Sync>>;
 
 impl Link {
+    /// Whether it takes one request at a time only.
+    pub(super) fn is_one_by_one(&self) -> bool {
+        matches!(self, Link::Client(..))
+    }
+
     /// The link to `target`. A client needs a runtime with timers: the one that keeps the time.
     pub(super) fn to(target: &Target, options: &LaneOptions) -> Result<Link, Error> {
         let link = target.link();
