@@ -292,7 +292,7 @@ impl<T: Stream> Conversation<T> {
     fn poll_client(&mut self, task: &mut Task<'_>) -> Result<bool, Closed> {
         SCRATCH.with_borrow_mut(|Scratch { input, output }| {
             let mut buffer = ReadBuf::new(&mut input[..]);
-            let [ear, _] = &self.ears;
+            let [ear, _] = &mut self.ears;
             match ear.poll_read(&mut self.stream, &mut buffer) {
                 Poll::Pending => Ok(false),
                 Poll::Ready(Err(_)) => Err(Closed::Broken),
@@ -400,7 +400,7 @@ impl<T: Stream> Conversation<T> {
             let mut unsent = Unsent::default();
             unsent.write(task, &mut *stream, &waiting).map_err(|()| Closed::ByDevice)?;
             self.link = Link::Own(stream, unsent);
-            let [_, ear] = &self.ears;
+            let [_, ear] = &mut self.ears;
             ear.turn();
         }
         if let Link::Own(stream, unsent) = &mut self.link {
@@ -415,7 +415,7 @@ impl<T: Stream> Conversation<T> {
                 Link::Idle | Link::Dialling(..) => return Ok(false),
                 Link::Own(stream, _) => {
                     let mut buffer = ReadBuf::new(&mut input[..]);
-                    let [_, ear] = &self.ears;
+                    let [_, ear] = &mut self.ears;
                     match ear.poll_read(&mut **stream, &mut buffer) {
                         Poll::Pending => return Ok(false),
                         Poll::Ready(Err(_)) => return Err(Closed::ByDevice),
