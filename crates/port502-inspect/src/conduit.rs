@@ -40,7 +40,7 @@ use port502_wire::mbap::{self, Decoder, Frame, Received, TransactionId};
 use port502_wire::{ExceptionCode, FunctionCode, PduError, Read, Request, Response, UnitId};
 
 use crate::engine::Peer;
-use crate::grants::Grants;
+use crate::grants::{Grants, Stretch};
 use crate::judge::Moment;
 use crate::open::{Asked, Open, OpenRequests};
 use crate::policy::Refusal;
@@ -162,18 +162,41 @@ struct Recent {
     answered: bool,
 }
 
+/// The transactions that were over last, in a ring.
+#[derive(Debug, Default)]
+struct Recents {
+    ring: [Option<Recent>; RECENT_LEN],
+    /// The place of the next.
+    next: usize,
+}
+
+impl Recents {
+    #[inline]
+    fn remember(&mut self, transaction: TransactionId, answered: bool) {
+        let at = self.next % RECENT_LEN;
+        if let Some(place) = self.ring.get_mut(at) {
+            *place = Some(Recent { transaction, answered });
+        }
+        self.next = at + 1;
+    }
+
+    fn of(&mut self, transaction: TransactionId) -> Option<&mut Recent> {
+        self.ring.iter_mut().flatten().find(|recent| recent.transaction == transaction)
+    }
+}
+
 /// One client's connection, frame by frame.
 #[derive(Debug)]
 pub struct Inspection {
     sanity: Sanity,
     peer: Peer,
     grants: Option<Arc<Grants>>,
+    /// Of those grants, what a read was found in last: a client mostly reads one table of one unit.
+    stretch: Stretch,
     open: OpenRequests,
     requests: u64,
     unanswered: VecDeque<TransactionId>,
-    /// A ring; `recent_next` is the place of the next.
-    recent: [Option<Recent>; RECENT_LEN],
-    recent_next: usize,
+    recent: Recents,
 }
 
 impl Inspection {
@@ -184,11 +207,11 @@ impl Inspection {
             sanity: Sanity { open: sanity.open.clamp(1, OPEN_MAX), ..sanity },
             peer,
             grants: None,
+            stretch: Stretch::NONE,
             open: OpenRequests::new(),
             requests: 0,
             unanswered: VecDeque::new(),
-            recent: [None; RECENT_LEN],
-            recent_next: 0,
+            recent: Recents::default(),
         }
     }
 
@@ -208,7 +231,7 @@ impl Inspection {
     /// the last coil.
     #[must_use]
     pub fn passed(&self) -> Option<&[u8]> {
-        self.open.last().map(|open| open.request.pdu())
+        self.open.last().map(|open| self.open.pdu(open))
     }
 
     /// How many requests wait for their answer.
@@ -236,7 +259,7 @@ impl Inspection {
         }
         if self.open.len() >= self.sanity.open {
             // A broadcast is never answered: it holds no place that somebody else needs.
-            let broadcast = self.open.iter().position(|open| self.is_broadcast(open.unit));
+            let broadcast = self.open.waiting().iter().position(|open| self.is_broadcast(open.unit));
             if let Some(at) = broadcast {
                 self.give_up(state, now.at, at);
             }
@@ -249,7 +272,10 @@ impl Inspection {
         }
         let grants = match &self.grants {
             Some(grants) if Arc::ptr_eq(&grants.engine, state.engine()) => grants,
-            _ => self.grants.insert(state.grants(&self.peer)),
+            _ => {
+                self.stretch = Stretch::NONE;
+                self.grants.insert(state.grants(&self.peer))
+            }
         };
         let verdict = state.judge(grants, now, self.peer.address, frame.unit, &request);
         if let Verdict::Refuse { objection, how } = verdict {
@@ -258,12 +284,11 @@ impl Inspection {
         let asked = match Read::parse(frame.pdu) {
             Some(read) => Asked::Read(read),
             None => {
-                let mut pdu = self.open.buffer();
-                pdu.extend_from_slice(frame.pdu);
+                let (asked, pdu) = self.open.keep(frame.pdu);
                 if let Request::WriteMultipleCoils { block } = request {
-                    clear_unused_bits(block.span().count(), &mut pdu);
+                    clear_unused_bits(block.span().count(), pdu);
                 }
-                Asked::Pdu(pdu)
+                asked
             }
         };
         let transaction = self.open.free_id(&self.unanswered);
@@ -298,12 +323,12 @@ impl Inspection {
         }
         let response = Response::parse(frame.pdu).map_err(Reason::MalformedResponse)?;
         // It was parsed when it came.
-        let request = Request::parse(open.request.pdu()).map_err(Reason::Malformed)?;
+        let request = Request::parse(self.open.pdu(open)).map_err(Reason::Malformed)?;
         response.answers(&request).map_err(Reason::Mismatch)?;
         state.ended(now, &open.sent(&request, self.sanity), Ending::Answered(&response));
         let clients = open.clients;
-        self.open.remove(at, |_| {});
-        self.remember(id, true);
+        self.open.remove(at);
+        self.recent.remember(id, true);
         Ok(clients)
     }
 
@@ -323,7 +348,7 @@ impl Inspection {
                     objection: Objection::of(Reason::Unanswered),
                     transaction: Some(open.clients),
                     unit: Some(open.unit),
-                    pdu: open.request.pdu(),
+                    pdu: self.open.pdu(open),
                 });
             }
             self.give_up(state, now, 0);
@@ -342,7 +367,9 @@ impl Inspection {
     /// The line has sent so many of the broadcasts that are open, the oldest first: nothing will come.
     pub fn broadcasts_sent(&mut self, state: &mut State, now: Instant, count: usize) {
         for _ in 0..count {
-            let Some(at) = self.open.iter().position(|open| self.is_broadcast(open.unit)) else { return };
+            let Some(at) = self.open.waiting().iter().position(|open| self.is_broadcast(open.unit)) else {
+                return;
+            };
             self.end(state, now, at, Ending::Sent);
         }
     }
@@ -377,18 +404,15 @@ impl Inspection {
     }
 
     fn end(&mut self, state: &mut State, now: Instant, at: usize, ending: Ending<'_>) {
-        let sanity = self.sanity;
-        let over = self.open.remove(at, |open| {
-            if let Ok(request) = Request::parse(open.request.pdu()) {
-                state.ended(now, &open.sent(&request, sanity), ending);
-            }
-            (open.transaction, open.unit)
-        });
-        let Some((transaction, unit)) = over else { return };
-        if !self.is_broadcast(unit) {
-            self.unanswered.push_back(transaction);
+        let Some(open) = self.open.at(at).copied() else { return };
+        if let Ok(request) = Request::parse(self.open.pdu(&open)) {
+            state.ended(now, &open.sent(&request, self.sanity), ending);
         }
-        self.remember(transaction, false);
+        self.open.remove(at);
+        if !self.is_broadcast(open.unit) {
+            self.unanswered.push_back(open.transaction);
+        }
+        self.recent.remember(open.transaction, false);
     }
 
     fn belongs_to_nothing(&mut self, id: TransactionId) -> Reason {
@@ -396,25 +420,16 @@ impl Inspection {
         if let Some(at) = waited_for {
             self.unanswered.remove(at);
         }
-        let recent = self.recent.iter_mut().flatten().find(|recent| recent.transaction == id);
+        let recent = self.recent.of(id);
+        let is_recent = recent.is_some();
         let was_answered = recent.is_some_and(|recent| core::mem::replace(&mut recent.answered, true));
         match (waited_for, was_answered) {
             (_, true) => Reason::Duplicate,
             (Some(_), false) => Reason::Late,
             // A broadcast that somebody answered all the same is late too, while it is remembered.
-            (None, false) if self.recent.iter().flatten().any(|recent| recent.transaction == id) => {
-                Reason::Late
-            }
+            (None, false) if is_recent => Reason::Late,
             (None, false) => Reason::Unsolicited,
         }
-    }
-
-    fn remember(&mut self, transaction: TransactionId, answered: bool) {
-        let at = self.recent_next % RECENT_LEN;
-        if let Some(place) = self.recent.get_mut(at) {
-            *place = Some(Recent { transaction, answered });
-        }
-        self.recent_next = at + 1;
     }
 }
 

@@ -150,6 +150,27 @@ impl Plain {
         Plain { edges: Edges::new(edges) }
     }
 
+    /// The first and the last address side by side with these among them.
+    fn around(&self, first: u16, last: u16) -> Option<(u16, u16)> {
+        let begun = self.edges.up_to(first);
+        let begin = self.edges.all.get(begun.checked_sub(1)?)?;
+        let end = self.edges.all.get(begun).map_or(u16::MAX, |edge| edge.saturating_sub(1));
+        (begun % 2 == 1 && last <= end).then_some((*begin, end))
+    }
+}
+
+/// Addresses side by side that a client may read whatever else holds, with one function of one unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stretch {
+    of: (UnitId, FunctionCode),
+    first: u16,
+    last: u16,
+}
+
+impl Stretch {
+    /// Has no read.
+    pub(crate) const NONE: Stretch = Stretch { of: (UnitId(0), FunctionCode(0)), first: 0, last: 0 };
+
     /// Whether each item of a read is among them. Then, where [`State::reads_plainly`] is so, [`State::judge`] says
     /// [`Verdict::Pass`], takes nothing from rates and remembers nothing, and costs several times as much.
     ///
@@ -157,14 +178,8 @@ impl Plain {
     /// [`State::judge`]: crate::State::judge
     /// [`Verdict::Pass`]: crate::Verdict::Pass
     #[inline]
-    pub(crate) fn allows(&self, read: Read) -> bool {
-        self.has(read.first(), read.last())
-    }
-
-    #[inline]
-    fn has(&self, first: u16, last: u16) -> bool {
-        let begun = self.edges.up_to(first);
-        begun % 2 == 1 && self.edges.all.get(begun).is_none_or(|end| last < *end)
+    pub(crate) fn has(&self, unit: UnitId, read: &Read) -> bool {
+        self.of == (unit, read.function()) && self.first <= read.first() && read.last() <= self.last
     }
 }
 
@@ -254,11 +269,13 @@ impl Grants {
         Some(Found { tables, sheet })
     }
 
-    /// What reads of this unit and function may ask for, whatever else holds; `None` when no rule is for them.
-    #[inline]
-    pub(crate) fn plain_reads(&self, unit: UnitId, read: Read) -> Option<&Plain> {
+    /// The stretch that has a read; `None` when more matters to it, or it may not pass.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn plain_reads(&self, unit: UnitId, read: Read) -> Option<Stretch> {
         let sheet = self.find(unit, read.function(), None)?.sheet;
-        Some(of_table(&sheet.plain, read.table()))
+        let (first, last) = of_table(&sheet.plain, read.table()).around(read.first(), read.last())?;
+        Some(Stretch { of: (unit, read.function()), first, last })
     }
 
     /// Which condition of all rules that allow does not hold first, for a request that none fits.
@@ -686,7 +703,9 @@ mod tests {
     fn what_is_read_plainly_lies_within_pieces_side_by_side() {
         let all = plain(&[(0, Some(true)), (100, Some(true)), (0xFF00, Some(true))]);
         assert_eq!(all.edges.all, [0]);
-        assert!(all.has(0, 0) && all.has(0, 0xFFFF) && all.has(0xFFFF, 0xFFFF));
+        for (first, last) in [(0, 0), (0, 0xFFFF), (0xFFFF, 0xFFFF)] {
+            assert_eq!(all.around(first, last), Some((0, 0xFFFF)));
+        }
 
         let some = plain(&[
             (0, None),
@@ -700,12 +719,24 @@ mod tests {
         assert_eq!(some.edges.all, [10, 30, 40, 50, 60]);
         for first in 0..100 {
             for last in first..100 {
-                let within = |from, to| from <= first && last <= to;
-                let want = within(10, 29) || within(40, 49) || within(60, 0xFFFF);
-                assert_eq!(some.has(first, last), want, "{first} to {last}");
+                let stretches = [(10, 29), (40, 49), (60, 0xFFFF)];
+                let want = stretches.into_iter().find(|(from, to)| *from <= first && last <= *to);
+                assert_eq!(some.around(first, last), want, "{first} to {last}");
             }
         }
         let none = plain(&[(0, None)]);
-        assert!(!none.has(0, 0) && !none.has(0, 0xFFFF) && !none.has(0xFFFF, 0xFFFF));
+        for (first, last) in [(0, 0), (0, 0xFFFF), (0xFFFF, 0xFFFF)] {
+            assert_eq!(none.around(first, last), None);
+        }
+    }
+
+    #[test]
+    fn a_stretch_has_reads_of_its_unit_and_function_only() {
+        let read = |pdu: [u8; 5]| Read::parse(&pdu).unwrap();
+        let stretch = Stretch { of: (UnitId(1), FunctionCode(3)), first: 0x0100, last: 0x0180 };
+        let has = |unit, pdu| stretch.has(UnitId(unit), &read(pdu));
+        assert!(has(1, [3, 1, 0, 0, 1]) && has(1, [3, 1, 0x80, 0, 1]) && has(1, [3, 1, 4, 0, 0x7D]));
+        assert!(!has(1, [3, 0, 0xFF, 0, 2]) && !has(1, [3, 1, 0x80, 0, 2]) && !has(1, [3, 1, 5, 0, 0x7D]));
+        assert!(!has(2, [3, 1, 0, 0, 1]) && !has(1, [4, 1, 0, 0, 1]) && !has(1, [1, 1, 0, 0, 1]));
     }
 }

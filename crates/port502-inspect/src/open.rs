@@ -13,97 +13,114 @@ use crate::state::Generation;
 const BITS: u16 = 6;
 
 /// A request that waits for its answer.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Open {
     /// Its id on the way to the server.
     pub(crate) transaction: TransactionId,
     /// Its client's id.
     pub(crate) clients: TransactionId,
     pub(crate) unit: UnitId,
+    pub(crate) request: Asked,
     pub(crate) since: Instant,
     pub(crate) asked: Generation,
-    pub(crate) request: Asked,
 }
 
 /// What was asked for, as it went on.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Asked {
     /// Most requests: a client with sixteen of them has no memory of its own for them.
     Read(Read),
-    Pdu(Vec<u8>),
-}
-
-impl Asked {
-    pub(crate) fn pdu(&self) -> &[u8] {
-        match self {
-            Asked::Read(read) => read.pdu(),
-            Asked::Pdu(pdu) => pdu,
-        }
-    }
+    /// The place of any other's PDU among those that are kept.
+    Kept(u8),
 }
 
 /// The open requests of one connection, the oldest first.
 #[derive(Debug)]
 pub(crate) struct OpenRequests {
-    all: VecDeque<Open>,
+    /// Those that are open, behind some that are over: mostly all of them end together, and a queue that goes round costs
+    /// each of them more than to move the few that do not.
+    all: Vec<Open>,
+    /// So many at the front are over; never more than are open.
+    over: usize,
+    /// The next id, and the first from there on that may be taken. Ids go round.
+    next_id: u16,
+    taken_id: u16,
     /// How many have a client's id that ends in these bits: mostly none, and then nothing is searched. No more can be open
     /// than fit in a count.
     by_client: [u8; 1 << BITS],
-    /// Buffers of requests that are over.
-    spare: Vec<Vec<u8>>,
-    /// The id that was given last. Ids go round.
-    last_id: u16,
-    /// So many ids behind it are free for certain.
-    free_ids: u16,
+    /// PDUs, for [`Asked::Kept`].
+    kept: Vec<Vec<u8>>,
+    /// Those of them whose requests are over: their memory is used again.
+    spare: Vec<u8>,
 }
 
 impl OpenRequests {
     pub(crate) const fn new() -> Self {
         OpenRequests {
-            all: VecDeque::new(),
+            all: Vec::new(),
+            over: 0,
+            next_id: 1,
+            taken_id: 0,
             by_client: [0; 1 << BITS],
+            kept: Vec::new(),
             spare: Vec::new(),
-            last_id: 0,
-            free_ids: u16::MAX,
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.all.len()
+    /// All of them.
+    #[inline]
+    pub(crate) fn waiting(&self) -> &[Open] {
+        self.all.get(self.over..).unwrap_or_default()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Open> {
-        self.all.iter()
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.all.len() - self.over
     }
 
     pub(crate) fn first(&self) -> Option<&Open> {
-        self.all.front()
+        self.waiting().first()
     }
 
     pub(crate) fn last(&self) -> Option<&Open> {
-        self.all.back()
+        self.waiting().last()
     }
 
     pub(crate) fn at(&self, at: usize) -> Option<&Open> {
-        self.all.get(at)
+        self.waiting().get(at)
     }
 
-    /// A buffer for a PDU; it comes back when the request is over.
-    pub(crate) fn buffer(&mut self) -> Vec<u8> {
-        let mut buffer = self.spare.pop().unwrap_or_default();
-        buffer.clear();
-        buffer
+    /// What one of them asks for; it stays here until the next is kept.
+    pub(crate) fn pdu<'p>(&'p self, open: &'p Open) -> &'p [u8] {
+        match &open.request {
+            Asked::Read(read) => read.pdu(),
+            Asked::Kept(at) => self.kept.get(usize::from(*at)).map_or(&[], Vec::as_slice),
+        }
+    }
+
+    /// Keeps a PDU that is no read's, to be pushed with its request; it can be changed until then.
+    pub(crate) fn keep(&mut self, pdu: &[u8]) -> (Asked, &mut [u8]) {
+        let at = self.spare.pop().unwrap_or_else(|| {
+            // There are no more than may be open.
+            let next = u8::try_from(self.kept.len()).unwrap_or(u8::MAX);
+            self.kept.push(Vec::new());
+            next
+        });
+        let Some(kept) = self.kept.get_mut(usize::from(at)) else { return (Asked::Kept(at), &mut []) };
+        kept.clear();
+        kept.extend_from_slice(pdu);
+        (Asked::Kept(at), kept)
     }
 
     /// The next id that nothing open and nothing given up bears.
     #[inline]
     pub(crate) fn free_id(&mut self, given_up: &VecDeque<TransactionId>) -> TransactionId {
-        if self.free_ids == 0 {
+        if self.next_id == self.taken_id {
             self.find_free_ids(given_up);
         }
-        self.free_ids = self.free_ids.saturating_sub(1);
-        self.last_id = self.last_id.wrapping_add(1);
-        TransactionId(self.last_id)
+        let id = self.next_id;
+        self.next_id = id.wrapping_add(1);
+        TransactionId(id)
     }
 
     /// What is taken from now on has ids of this round: it is in the way in the next one only. Fewer ids are taken than
@@ -111,13 +128,13 @@ impl OpenRequests {
     #[cold]
     fn find_free_ids(&mut self, given_up: &VecDeque<TransactionId>) {
         loop {
-            let taken = self.all.iter().map(|open| open.transaction).chain(given_up.iter().copied());
-            let before = taken.map(|id| id.0.wrapping_sub(self.last_id).wrapping_sub(1)).min();
-            self.free_ids = before.unwrap_or(u16::MAX);
-            if self.free_ids != 0 {
+            let taken = self.waiting().iter().map(|open| open.transaction).chain(given_up.iter().copied());
+            let free = taken.map(|id| id.0.wrapping_sub(self.next_id)).min().unwrap_or(u16::MAX);
+            self.taken_id = self.next_id.wrapping_add(free);
+            if free != 0 {
                 return;
             }
-            self.last_id = self.last_id.wrapping_add(1);
+            self.next_id = self.next_id.wrapping_add(1);
         }
     }
 
@@ -126,7 +143,7 @@ impl OpenRequests {
         if let Some(count) = self.by_client.get_mut(slot(open.clients)) {
             *count += 1;
         }
-        self.all.push_back(open);
+        self.all.push(open);
     }
 
     /// The one that a client calls so.
@@ -135,40 +152,63 @@ impl OpenRequests {
         if self.by_client.get(slot(id)) == Some(&0) {
             return None;
         }
-        self.all.iter().position(|open| open.clients == id)
+        self.search_for_client(id)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search_for_client(&self, id: TransactionId) -> Option<usize> {
+        self.waiting().iter().position(|open| open.clients == id)
     }
 
     /// The one that is called so on the way to the server. Most devices answer in order.
     pub(crate) fn position(&self, id: TransactionId) -> Option<usize> {
-        self.all.iter().position(|open| open.transaction == id)
+        self.waiting().iter().position(|open| open.transaction == id)
     }
 
-    /// Takes out the oldest, which has no buffer.
+    /// Takes out so many reads, the oldest.
     #[inline]
-    pub(crate) fn remove_first_read(&mut self) {
-        if let Some(open) = self.all.pop_front() {
-            self.forget(open.clients);
+    pub(crate) fn remove_first_reads(&mut self, count: usize) {
+        if count == self.len() {
+            // Mostly a device answers all that it was asked before it is asked again.
+            self.by_client = [0; 1 << BITS];
+            self.all.clear();
+            self.over = 0;
+        } else {
+            self.remove_some_first_reads(count);
         }
     }
 
-    #[inline]
-    fn forget(&mut self, clients: TransactionId) {
-        if let Some(count) = self.by_client.get_mut(slot(clients)) {
-            // It was counted when it came.
-            *count -= 1;
+    #[cold]
+    fn remove_some_first_reads(&mut self, count: usize) {
+        for open in self.all.iter().skip(self.over).take(count) {
+            forget(&mut self.by_client, open.clients);
         }
+        self.over += count;
+        self.tidy();
     }
 
-    /// Takes one out; `with` sees it before its buffer is used for others.
-    #[inline]
-    pub(crate) fn remove<R>(&mut self, at: usize, with: impl FnOnce(&Open) -> R) -> Option<R> {
-        let open = if at == 0 { self.all.pop_front() } else { self.all.remove(at) }?;
-        self.forget(open.clients);
-        let said = with(&open);
-        if let Asked::Pdu(pdu) = open.request {
-            self.spare.push(pdu);
+    /// Takes one out.
+    pub(crate) fn remove(&mut self, at: usize) {
+        let Some(open) = self.at(at).copied() else { return };
+        forget(&mut self.by_client, open.clients);
+        if let Asked::Kept(at) = open.request {
+            self.spare.push(at);
         }
-        Some(said)
+        if at == 0 {
+            self.over += 1;
+        } else {
+            self.all.remove(self.over + at);
+        }
+        self.tidy();
+    }
+
+    /// Moves those that are open to the front, when they are not more than those that are over.
+    fn tidy(&mut self) {
+        if self.over >= self.len() {
+            self.all.drain(..self.over);
+            self.over = 0;
+        }
     }
 }
 
@@ -176,17 +216,24 @@ fn slot(id: TransactionId) -> usize {
     usize::from(id.0 & ((1 << BITS) - 1))
 }
 
+fn forget(by_client: &mut [u8; 1 << BITS], clients: TransactionId) {
+    if let Some(count) = by_client.get_mut(slot(clients)) {
+        // It was counted when it came.
+        *count -= 1;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn open(transaction: TransactionId, clients: u16) -> Open {
+    fn open(all: &mut OpenRequests, transaction: TransactionId, clients: u16) {
         let (unit, since, asked) = (UnitId(1), Instant::ZERO, Generation::default());
         let request = match Read::parse(&[3, 0, 0, 0, 1]) {
             Some(read) if clients.is_multiple_of(2) => Asked::Read(read),
-            _ => Asked::Pdu(alloc::vec![7]),
+            _ => all.keep(&clients.to_be_bytes()).0,
         };
-        Open { transaction, clients: TransactionId(clients), unit, since, asked, request }
+        all.push(Open { transaction, clients: TransactionId(clients), unit, since, asked, request });
     }
 
     #[test]
@@ -200,7 +247,7 @@ mod tests {
             counts[usize::from(id.0)] += 1;
             // Side by side and apart, at the end of a round and in the next one.
             match at {
-                0 | 1 | 700 | 65_534 | 66_000 => all.push(open(id, 0)),
+                0 | 1 | 700 | 65_534 | 66_000 => open(&mut all, id, 0),
                 2 | 701 | 3_000 | 65_535 | 66_001 | 131_000 => given_up.push_back(id),
                 _ => continue,
             }
@@ -220,20 +267,73 @@ mod tests {
             let ids = [5, 5 + 64, 6, 5 + 128].map(|id| id + 256 * (round % 100));
             for id in ids {
                 assert_eq!(all.of_client(TransactionId(id)), None);
-                all.push(open(TransactionId(id), id));
+                open(&mut all, TransactionId(id), id);
             }
             let places = ids.map(|id| all.of_client(TransactionId(id)));
             assert_eq!(places, [Some(0), Some(1), Some(2), Some(3)]);
             assert_eq!(all.of_client(TransactionId(ids[0] + 192)), None);
-            all.remove(1, |_| {});
+            all.remove(1);
             assert_eq!(all.of_client(TransactionId(ids[3])), Some(2));
             while all.len() != 0 {
                 match all.first().map(|open| &open.request) {
-                    Some(Asked::Read(_)) => all.remove_first_read(),
-                    _ => assert_eq!(all.remove(0, |_| {}), Some(())),
+                    Some(Asked::Read(_)) => all.remove_first_reads(1),
+                    _ => all.remove(0),
                 }
             }
             assert_eq!(all.by_client, [0; 1 << BITS]);
         }
+    }
+
+    /// Requests that came in this order, as they would be kept without a thought for cost.
+    fn check(all: &OpenRequests, want: &[(TransactionId, u16)]) {
+        let have = all.waiting().iter().map(|open| (open.transaction, open.clients.0));
+        assert!(have.eq(want.iter().copied()), "{all:?} instead of {want:?}");
+        assert_eq!(all.len(), want.len());
+        for (at, (transaction, clients)) in want.iter().enumerate() {
+            assert_eq!(all.position(*transaction), Some(at));
+            assert_eq!(all.of_client(TransactionId(*clients)), Some(at));
+            let open = all.at(at).unwrap();
+            let pdu = clients.to_be_bytes();
+            let pdu = if clients.is_multiple_of(2) { &[3, 0, 0, 0, 1][..] } else { &pdu };
+            assert_eq!(all.pdu(open), pdu);
+        }
+        assert_eq!(all.by_client.iter().copied().map(usize::from).sum::<usize>(), want.len());
+        assert!(all.over <= want.len(), "{} are over, {} open", all.over, want.len());
+    }
+
+    #[test]
+    fn whichever_ends_the_others_stay_in_order() {
+        let (mut all, mut want, given_up) = (OpenRequests::new(), Vec::new(), VecDeque::new());
+        let mut random = 0x1234_5678_u32;
+        let mut below = |limit: usize| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 8) as usize % limit
+        };
+        let mut clients = 0_u16;
+        for _ in 0..20_000 {
+            let reads = want.iter().take_while(|(_, clients): &&(_, u16)| clients.is_multiple_of(2)).count();
+            match below(4) {
+                0 | 1 if want.len() < 64 => {
+                    // Mostly reads.
+                    clients = clients.wrapping_add([2, 2, 4, 1][below(4)]);
+                    let id = all.free_id(&given_up);
+                    open(&mut all, id, clients);
+                    want.push((id, clients));
+                }
+                2 if reads != 0 => {
+                    let count = 1 + below(reads);
+                    all.remove_first_reads(count);
+                    want.drain(..count);
+                }
+                _ if !want.is_empty() => {
+                    let at = if below(2) == 0 { 0 } else { below(want.len()) };
+                    all.remove(at);
+                    want.remove(at);
+                }
+                _ => {}
+            }
+            check(&all, &want);
+        }
+        assert!(all.kept.len() <= 64 && all.all.capacity() <= 128);
     }
 }

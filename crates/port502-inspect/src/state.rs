@@ -346,12 +346,12 @@ impl State {
 
     /// Whether what a read shows matters to any rule.
     #[inline]
-    pub(crate) fn learns_from(&self, read: Read) -> bool {
+    pub(crate) fn learns_from(&self, read: &Read) -> bool {
         !self.engine.probes.is_empty() && self.shows_a_probe(read)
     }
 
     #[inline(never)]
-    fn shows_a_probe(&self, read: Read) -> bool {
+    fn shows_a_probe(&self, read: &Read) -> bool {
         self.engine.probes.touching(read.table(), read.first(), read.last()).next().is_some()
     }
 

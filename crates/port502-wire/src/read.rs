@@ -26,10 +26,20 @@ impl Read {
     #[must_use]
     pub const fn parse(pdu: &[u8]) -> Option<Self> {
         let &[function, s1, s0, c1, c0] = pdu else { return None };
-        let (start, count) = (u16::from_be_bytes([s1, s0]), u16::from_be_bytes([c1, c0]));
-        let Some(table) = table(function) else { return None };
-        let fits = count != 0 && count <= table.read_max() && start.checked_add(count - 1).is_some();
-        if fits { Some(Read { pdu: [function, s1, s0, c1, c0] }) } else { None }
+        let read = Read { pdu: [function, s1, s0, c1, c0] };
+        if read.is_one() { Some(read) } else { None }
+    }
+
+    /// Whether its function reads a table, and so many items of it from there on.
+    #[inline]
+    const fn is_one(&self) -> bool {
+        let count_max = match table(self.pdu[0]) {
+            Some(table) => table.read_max(),
+            None => 0,
+        };
+        // What lies behind the first item: a quantity of 0 says more than any limit so.
+        let others = self.count().wrapping_sub(1);
+        others < count_max && self.first().checked_add(others).is_some()
     }
 
     /// The request's bytes.

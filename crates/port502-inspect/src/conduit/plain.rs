@@ -24,14 +24,14 @@ use crate::state::State;
 /// A read with its header.
 const READ_LEN: usize = HEADER_LEN + 5;
 
-/// So many bytes are copied at once: more reads than may be open, sixteen answers of thirty registers. Where every second frame
-/// goes the long way, no more than this is copied in vain for each.
+/// So many bytes of answers are copied at once: sixteen of thirty registers. Where every second frame goes the long way, no more
+/// than this is copied in vain for each.
 const RUN_LEN: usize = 1024;
 
 impl Inspection {
     /// Takes reads off the front of `input`, where frames begin, as long as nothing is special about them and each item is
     /// allowed whatever else holds; they go to `out`. Whether there were any.
-    #[inline]
+    #[inline(never)]
     pub(super) fn plain_requests(
         &mut self,
         state: &State,
@@ -48,52 +48,45 @@ impl Inspection {
         if Read::parse(pdu).is_none() {
             return false;
         }
-        let begin = out.len();
-        let (mut len, mut known) = (0, None);
-        for adu in run(input, out).as_chunks_mut::<READ_LEN>().0 {
+        let room = READ_LEN * self.sanity.open.saturating_sub(self.open.len());
+        let (begin, mut count) = (out.len(), 0);
+        for adu in run(input, room, out).as_chunks_mut::<READ_LEN>().0 {
             let [t1, t0, p1, p0, l1, l0, unit, pdu @ ..] = adu;
             let (clients, unit) = (TransactionId(u16::from_be_bytes([*t1, *t0])), UnitId(*unit));
             let Some(read) = Read::parse(pdu) else { break };
-            // Mostly it is the one of the frame before.
-            let plain = match known {
-                Some((asked, plain)) if asked == (unit, read.function()) => plain,
-                _ => grants.plain_reads(unit, read),
-            };
-            known = Some(((unit, read.function()), plain));
-            let goes_on = is_header([*p1, *p0, *l1, *l0], pdu.len())
-                && self.open.len() < self.sanity.open
-                && self.open.of_client(clients).is_none()
-                && plain.is_some_and(|plain| plain.allows(read));
-            if !goes_on {
+            if !is_header([*p1, *p0, *l1, *l0], pdu.len()) || self.open.of_client(clients).is_some() {
                 break;
             }
+            if !self.stretch.has(unit, &read) {
+                let Some(stretch) = grants.plain_reads(unit, read) else { break };
+                self.stretch = stretch;
+            }
             let transaction = self.open.free_id(&self.unanswered);
-            let (since, asked, request) = (now, state.generation(), Asked::Read(read));
-            self.open.push(Open { transaction, clients, unit, since, asked, request });
-            self.requests += 1;
+            let (request, since, asked) = (Asked::Read(read), now, state.generation());
+            self.open.push(Open { transaction, clients, unit, request, since, asked });
             [*t1, *t0] = transaction.0.to_be_bytes();
-            len += READ_LEN;
+            count += 1;
         }
-        taken(len, begin, input, out)
+        self.requests += count as u64;
+        taken(READ_LEN * count, begin, input, out)
     }
 
     /// Takes answers off the front of `input`, where frames begin, as long as each is to the oldest open request, has the
     /// values that were asked for, and teaches nothing; they go to `out`. Whether there were any.
-    #[inline]
+    #[inline(never)]
     pub(super) fn plain_responses(&mut self, state: &State, input: &mut &[u8], out: &mut Vec<u8>) -> bool {
         let first = self.open.first();
         if !first.is_some_and(|open| matches!(open.request, Asked::Read(_))) {
             return false;
         }
         let begin = out.len();
-        let mut len = 0;
-        let mut rest = run(input, out);
-        while let Some(open) = self.open.first()
-            && let Asked::Read(read) = open.request
-            && let Some((adu, behind)) =
-                mem::take(&mut rest).split_at_mut_checked(HEADER_LEN + read.answer_len())
-            && let [t1, t0, p1, p0, l1, l0, unit, pdu @ ..] = adu
-        {
+        let (mut len, mut count) = (0, 0);
+        let mut rest = run(input, RUN_LEN, out);
+        for open in self.open.waiting() {
+            let Asked::Read(read) = &open.request else { break };
+            let adu_len = HEADER_LEN + read.answer_len();
+            let Some((adu, behind)) = mem::take(&mut rest).split_at_mut_checked(adu_len) else { break };
+            let [t1, t0, p1, p0, l1, l0, unit, pdu @ ..] = adu else { break };
             let fits = u16::from_be_bytes([*t1, *t0]) == open.transaction.0
                 && is_header([*p1, *p0, *l1, *l0], pdu.len())
                 && UnitId(*unit) == open.unit
@@ -103,12 +96,12 @@ impl Inspection {
                 break;
             }
             [*t1, *t0] = open.clients.0.to_be_bytes();
-            let transaction = open.transaction;
-            self.open.remove_first_read();
-            self.remember(transaction, true);
-            len += adu.len();
+            self.recent.remember(open.transaction, true);
             rest = behind;
+            len += adu_len;
+            count += 1;
         }
+        self.open.remove_first_reads(count);
         taken(len, begin, input, out)
     }
 }
@@ -119,11 +112,11 @@ fn is_header(protocol_and_length: [u8; 4], pdu_len: usize) -> bool {
     u32::from_be_bytes(protocol_and_length) as usize == 1 + pdu_len
 }
 
-/// A run as it comes, behind what is in `out`.
+/// So many bytes as they come, at most, behind what is in `out`.
 #[inline]
-fn run<'o>(input: &[u8], out: &'o mut Vec<u8>) -> &'o mut [u8] {
+fn run<'o>(input: &[u8], len: usize, out: &'o mut Vec<u8>) -> &'o mut [u8] {
     let begin = out.len();
-    out.extend_from_slice(input.get(..RUN_LEN).unwrap_or(input));
+    out.extend_from_slice(input.get(..len).unwrap_or(input));
     out.get_mut(begin..).unwrap_or_default()
 }
 
