@@ -185,14 +185,26 @@ impl Recents {
     }
 }
 
+/// What the client may do, as long as the rules stay the same.
+#[derive(Debug)]
+struct Granted {
+    grants: Arc<Grants>,
+    /// Where its last read was found: a client mostly reads one table of one unit.
+    stretch: Stretch,
+}
+
+impl Granted {
+    fn new(grants: Arc<Grants>) -> Self {
+        Granted { grants, stretch: Stretch::NONE }
+    }
+}
+
 /// One client's connection, frame by frame.
 #[derive(Debug)]
 pub struct Inspection {
     sanity: Sanity,
     peer: Peer,
-    grants: Option<Arc<Grants>>,
-    /// Of those grants, what a read was found in last: a client mostly reads one table of one unit.
-    stretch: Stretch,
+    granted: Option<Granted>,
     open: OpenRequests,
     requests: u64,
     unanswered: VecDeque<TransactionId>,
@@ -206,8 +218,7 @@ impl Inspection {
         Inspection {
             sanity: Sanity { open: sanity.open.clamp(1, OPEN_MAX), ..sanity },
             peer,
-            grants: None,
-            stretch: Stretch::NONE,
+            granted: None,
             open: OpenRequests::new(),
             requests: 0,
             unanswered: VecDeque::new(),
@@ -270,12 +281,9 @@ impl Inspection {
         if self.unanswered.len() >= UNANSWERED_MAX {
             return refused(Refusal::Reset, Reason::TooManyUnanswered);
         }
-        let grants = match &self.grants {
-            Some(grants) if Arc::ptr_eq(&grants.engine, state.engine()) => grants,
-            _ => {
-                self.stretch = Stretch::NONE;
-                self.grants.insert(state.grants(&self.peer))
-            }
+        let grants = match &self.granted {
+            Some(granted) if Arc::ptr_eq(&granted.grants.engine, state.engine()) => &granted.grants,
+            _ => &self.granted.insert(Granted::new(state.grants(&self.peer))).grants,
         };
         let verdict = state.judge(grants, now, self.peer.address, frame.unit, &request);
         if let Verdict::Refuse { objection, how } = verdict {

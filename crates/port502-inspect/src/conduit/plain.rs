@@ -17,7 +17,7 @@ use port502_session::Instant;
 use port502_wire::mbap::{HEADER_LEN, TransactionId};
 use port502_wire::{Read, UnitId};
 
-use super::Inspection;
+use super::{Granted, Inspection};
 use crate::open::{Asked, Open};
 use crate::state::State;
 
@@ -39,7 +39,7 @@ impl Inspection {
         input: &mut &[u8],
         out: &mut Vec<u8>,
     ) -> bool {
-        let Some(grants) = &self.grants else { return false };
+        let Some(Granted { grants, stretch }) = &mut self.granted else { return false };
         if !state.reads_plainly(grants) || state.learned().is_some() || !self.unanswered.is_empty() {
             return false;
         }
@@ -57,9 +57,9 @@ impl Inspection {
             if !is_header([*p1, *p0, *l1, *l0], pdu.len()) || self.open.of_client(clients).is_some() {
                 break;
             }
-            if !self.stretch.has(unit, &read) {
-                let Some(stretch) = grants.plain_reads(unit, read) else { break };
-                self.stretch = stretch;
+            if !stretch.has(unit, &read) {
+                let Some(found) = grants.plain_reads(unit, read) else { break };
+                *stretch = found;
             }
             let transaction = self.open.free_id(&self.unanswered);
             let (request, since, asked) = (Asked::Read(read), now, state.generation());

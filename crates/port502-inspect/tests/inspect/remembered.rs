@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use port502_inspect::conduit::{Event, Flow, Inline, OPEN_MAX, Output, REUSED_AFTER, Sanity, UNANSWERED_MAX};
 use port502_inspect::policy::{
-    After, Clients, Conduit, Effect, Envelope, Functions, Limits, Mode, Places, Policy, Rate, Refusal, Rule,
-    Writable,
+    After, Clients, Conduit, Effect, Envelope, Functions, Limits, Mode, Places, Policy, Range, Rate, Refusal,
+    Rule, Writable,
 };
 use port502_inspect::state::{BUCKETS_MAX, KNOWN_MAX};
 use port502_inspect::{Engine, Peer, Reason, State};
@@ -640,6 +640,29 @@ fn buckets_are_bounded_and_the_bound_lets_nobody_through() {
         assert_eq!(verdict.passes(), passes, "{millis} ms");
     }
     assert!(bench.state.buckets() < 3);
+}
+
+#[test]
+fn what_a_client_could_read_it_may_not_when_the_rules_say_so() {
+    let of = |first, last| {
+        let table = Table::HoldingRegisters;
+        conduit(vec![allow("reads", &[(1, 1)], &[3], Places::Of(vec![Range { table, first, last }]))])
+    };
+    let engine = |rules| Arc::new(Engine::compile(&Policy::default(), &rules).unwrap());
+    let mut bench = Bench::of(&of(0, 100), "10.0.0.1");
+    for pdu in ["03 0000 0001", "03 0064 0001", "03 0032 0001"] {
+        bench.reads(pdu, &[7]);
+    }
+    bench.state.replace(engine(of(50, 60)));
+    // One that still passes goes first: it is the one that shows which rules hold now.
+    bench.reads("03 0032 0001", &[7]);
+    assert_eq!(bench.asks("03 0064 0001"), says("address"));
+    assert_eq!(bench.asks("03 0032 000C"), says("address"));
+    bench.reads("03 0032 000B", &[7; 11]);
+    assert_eq!(bench.asks("03 0000 0001"), says("address"));
+    bench.state.replace(engine(of(0, 100)));
+    bench.reads("03 0000 0001", &[7]);
+    assert_eq!(bench.asks("03 0064 0002"), says("address"));
 }
 
 #[test]
