@@ -246,10 +246,14 @@ impl<T: Stream> Conversation<T> {
 
     /// Does what can be done now; why it has come to its end, when it has.
     fn poll_work(&mut self, task: &mut Task<'_>) -> Result<Option<Closed>, Closed> {
+        // What comes to be written below is sent there and then, as far as the socket takes it.
+        self.to_client.flush(task, &mut self.stream).map_err(|()| Closed::Broken)?;
+        if let Link::Own(stream, unsent) = &mut self.link {
+            unsent.flush(task, &mut **stream).map_err(|()| Closed::ByDevice)?;
+        }
         // Who has nothing wakes the task when that changes, and need not be asked again until then.
         let (mut device_waits, mut client_waits) = (false, false);
         for _ in 0..READS_MAX {
-            self.to_client.flush(task, &mut self.stream).map_err(|()| Closed::Broken)?;
             if !device_waits {
                 device_waits = !self.poll_link(task)?;
             }
@@ -290,6 +294,10 @@ impl<T: Stream> Conversation<T> {
 
     /// Reads of the client; whether there was anything.
     fn poll_client(&mut self, task: &mut Task<'_>) -> Result<bool, Closed> {
+        let [ear, _] = &mut self.ears;
+        if ear.hears_nothing() {
+            return Ok(false);
+        }
         SCRATCH.with_borrow_mut(|Scratch { input, output }| {
             let mut buffer = ReadBuf::new(&mut input[..]);
             let [ear, _] = &mut self.ears;
@@ -381,7 +389,7 @@ impl<T: Stream> Conversation<T> {
         }
     }
 
-    /// Moves bytes between here and the device; whether there were any from it.
+    /// Reads of the device, which is dialled for that where need be; whether there was anything.
     fn poll_link(&mut self, task: &mut Task<'_>) -> Result<bool, Closed> {
         if let Link::Dialling(dial, waiting) = &mut self.link {
             let Poll::Ready(dialled) = dial.as_mut().poll(task) else { return Ok(false) };
@@ -403,11 +411,12 @@ impl<T: Stream> Conversation<T> {
             let [_, ear] = &mut self.ears;
             ear.turn();
         }
-        if let Link::Own(stream, unsent) = &mut self.link {
-            unsent.flush(task, &mut **stream).map_err(|()| Closed::ByDevice)?;
-        }
         // As long as the client does not take its answers, no more are read.
         if !self.to_client.is_empty() {
+            return Ok(false);
+        }
+        let [_, ear] = &mut self.ears;
+        if matches!(self.link, Link::Own(..)) && ear.hears_nothing() {
             return Ok(false);
         }
         SCRATCH.with_borrow_mut(|Scratch { input, output }| {
@@ -454,14 +463,19 @@ impl<T: Stream> Conversation<T> {
 
     /// Bytes of the device: what answers an open request goes to `output`.
     fn hear_device(&mut self, input: &[u8], output: &mut Output) -> Result<(), Closed> {
-        let now = self.conduit.clock.moment();
         let flow = {
             let (conduit, peer, identity) = (&*self.conduit, self.peer, self.identity.as_deref());
             let mut state = conduit.state();
+            // Mostly it is all, and then no clock is looked at.
+            let rest = self.inline.plain_answers(&state, input, output);
+            if rest.is_empty() {
+                return Ok(());
+            }
+            let now = conduit.clock.moment();
             let mut note = |event: port502_inspect::conduit::Event<'_>| {
                 conduit.note(now.at, peer, identity, &event);
             };
-            self.inline.from_server(&mut state, now, input, output, &mut note)
+            self.inline.from_server(&mut state, now, rest, output, &mut note)
         };
         if flow == Flow::Reset { Err(self.refuse(output)) } else { Ok(()) }
     }

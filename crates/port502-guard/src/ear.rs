@@ -59,6 +59,15 @@ impl Ear {
         self.more = true;
     }
 
+    /// Whether it is of no use to ask the socket.
+    #[inline]
+    pub(crate) fn hears_nothing(&mut self) -> bool {
+        // Looked at before the socket is asked, so that what comes while it is asked is not lost. A call that is not looked at,
+        // as there is more anyway, has the socket asked once in vain later.
+        self.more = self.more || self.call.came();
+        !self.more
+    }
+
     /// Reads what the socket has. It is asked with a waker of its own, and not again until that was used.
     #[inline]
     pub(crate) fn poll_read<S: AsyncRead + Unpin>(
@@ -66,9 +75,7 @@ impl Ear {
         socket: &mut S,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        // Looked at before the socket is asked, so that what comes while it is asked is not lost. A call that is not looked at,
-        // as there is more anyway, has the socket asked once in vain later.
-        if !self.more && !self.call.came() {
+        if self.hears_nothing() {
             return Poll::Pending;
         }
         let read = Pin::new(socket).poll_read(&mut Task::from_waker(&self.waker), buffer);

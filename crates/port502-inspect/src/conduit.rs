@@ -591,6 +591,15 @@ impl Inline {
         Flow::Open
     }
 
+    /// Does the first part of [`from_server`](Self::from_server), which depends on no time and has nothing to tell: answers with
+    /// the values that were asked for. What is left of `input` is for the second part, if anything is.
+    pub fn plain_answers<'i>(&mut self, state: &State, mut input: &'i [u8], output: &mut Output) -> &'i [u8] {
+        if !self.ended && !self.from_server.decoder.is_midway() {
+            while self.inspection.plain_responses(state, &mut input, &mut output.to_client) {}
+        }
+        input
+    }
+
     /// Bytes came from the server.
     pub fn from_server(
         &mut self,
@@ -639,9 +648,9 @@ impl Inline {
     /// When to look at [`handle_timeout`](Self::handle_timeout), should nothing come until then.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let halves = [self.from_client.began, self.from_server.began].into_iter().flatten();
-        let halves = halves.map(|began| began + self.inspection.sanity.frame_within);
-        halves.chain(self.inspection.poll_timeout()).min()
+        let half = sooner(self.from_client.began, self.from_server.began);
+        let half = half.map(|began| began + self.inspection.sanity.frame_within);
+        sooner(half, self.inspection.poll_timeout())
     }
 
     /// Looks at what has taken too long: half a frame resets the connection, a request without an answer is given up.
@@ -676,6 +685,14 @@ impl Inline {
         self.ended = true;
         self.inspection.close(state, now);
         Flow::Reset
+    }
+}
+
+/// Whichever comes first of those that there are.
+fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        _ => one.or(other),
     }
 }
 

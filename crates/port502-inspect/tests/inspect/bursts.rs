@@ -39,8 +39,13 @@ impl Side {
             let (state, output, now) = (&mut self.state, &mut self.output, moment(millis));
             let flow = if from_client {
                 self.inline.from_client(state, now, piece, output, &mut sink)
-            } else {
+            } else if self.piece % 2 == 0 {
                 self.inline.from_server(state, now, piece, output, &mut sink)
+            } else {
+                match self.inline.plain_answers(state, piece, output) {
+                    [] => Flow::Open,
+                    rest => self.inline.from_server(state, now, rest, output, &mut sink),
+                }
             };
             self.ended = flow == Flow::Reset;
         }
