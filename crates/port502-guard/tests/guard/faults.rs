@@ -214,6 +214,19 @@ async fn a_client_that_takes_no_answers_is_not_read_any_more() {
     // Socket buffers hold the most of it; what is kept here is what one read brings.
     println!("{taken} bytes until both sides were full");
     assert!(stand.conduit.status().requests < u64::try_from(taken / 12).unwrap());
+    // When it takes them, each request that has come whole is answered.
+    let (want, mut got, mut room) =
+        (taken / mbap(0, 3, READ).len() * mbap(0, 3, &[0x83, 1]).len(), 0, vec![0; 1 << 16]);
+    let mut empty = 0;
+    while got < want {
+        match client.stream.try_read(&mut room) {
+            Ok(count) => (got, empty) = (got + count, 0),
+            Err(_) => empty += 1,
+        }
+        settle().await;
+        assert!(empty < 50, "{got} bytes of {want}");
+    }
+    assert_eq!(got, want);
 }
 
 #[tokio::test(start_paused = true)]
