@@ -270,6 +270,7 @@ impl Grants {
     }
 
     /// The stretch that has a read; `None` when more matters to it, or it may not pass.
+    // The loop that asks has what it needs in registers as long as it does not.
     #[cold]
     #[inline(never)]
     pub(crate) fn plain_reads(&self, unit: UnitId, read: Read) -> Option<Stretch> {

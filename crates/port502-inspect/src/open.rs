@@ -45,8 +45,8 @@ pub(crate) struct OpenRequests {
     /// The next id, and the first from there on that may be taken. Ids go round.
     next_id: u16,
     taken_id: u16,
-    /// How many have a client's id that ends in these bits: mostly none, and then nothing is searched. No more can be open
-    /// than fit in a count.
+    /// How many of the open ones have a client's id that ends in these bits: mostly none, and then nothing is searched. No more
+    /// can be open than fit in a count.
     by_client: [u8; 1 << BITS],
     /// PDUs, for [`Asked::Kept`].
     kept: Vec<Vec<u8>>,
@@ -156,7 +156,6 @@ impl OpenRequests {
     }
 
     #[cold]
-    #[inline(never)]
     fn search_for_client(&self, id: TransactionId) -> Option<usize> {
         self.waiting().iter().position(|open| open.clients == id)
     }
@@ -166,7 +165,7 @@ impl OpenRequests {
         self.waiting().iter().position(|open| open.transaction == id)
     }
 
-    /// Takes out so many reads, the oldest.
+    /// Takes out so many of the oldest, which are reads.
     #[inline]
     pub(crate) fn remove_first_reads(&mut self, count: usize) {
         if count == self.len() {

@@ -31,6 +31,7 @@ const RUN_LEN: usize = 1024;
 impl Inspection {
     /// Takes reads off the front of `input`, where frames begin, as long as nothing is special about them and each item is
     /// allowed whatever else holds; they go to `out`. Whether there were any.
+    // Inlined into all else, the loop has too few registers.
     #[inline(never)]
     pub(super) fn plain_requests(
         &mut self,
@@ -57,6 +58,7 @@ impl Inspection {
             if !is_header([*p1, *p0, *l1, *l0], pdu.len()) || self.open.of_client(clients).is_some() {
                 break;
             }
+            // Mostly it is beside the read before.
             if !stretch.has(unit, &read) {
                 let Some(found) = grants.plain_reads(unit, read) else { break };
                 *stretch = found;

@@ -39,7 +39,8 @@ impl Side {
             let (state, output, now) = (&mut self.state, &mut self.output, moment(millis));
             let flow = if from_client {
                 self.inline.from_client(state, now, piece, output, &mut sink)
-            } else if self.piece % 2 == 0 {
+            } else if self.piece.is_multiple_of(2) {
+                // In one part; elsewhere in two.
                 self.inline.from_server(state, now, piece, output, &mut sink)
             } else {
                 match self.inline.plain_answers(state, piece, output) {
