@@ -41,6 +41,9 @@ const TURNS: usize = 4;
 /// client are kept together too.
 const DEEP: usize = 16;
 
+/// So long an answer waits that came early, with another client's, for the others that its client has still to get.
+const EARLY_WITHIN: Duration = Duration::from_millis(50);
+
 /// Why a request that went out has no answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Failure {
@@ -72,7 +75,9 @@ struct Client {
     /// Answers that are not in the inbox yet, and how many.
     answers: Vec<u8>,
     settled: usize,
-    /// Whether they go there at the end of this burst.
+    /// Since when one of them waits that came early.
+    early: Option<Instant>,
+    /// Whether it is one of those whom the end of this burst is for.
     due: bool,
 }
 
@@ -115,6 +120,8 @@ pub(super) struct Queue {
     ring: VecDeque<Due>,
     /// Clients whose inboxes get what has come for them at the end of this burst.
     due: Vec<u32>,
+    /// When the first of the answers that came early has waited for long enough, or sooner.
+    early_until: Option<Instant>,
     /// Requests that the client in front has got out in this turn.
     turn: usize,
     /// The reads among them that others can share.
@@ -142,6 +149,7 @@ impl Queue {
             free_requests: Vec::new(),
             ring: VecDeque::new(),
             due: Vec::new(),
+            early_until: None,
             turn: 0,
             alike: Alike::default(),
             units: (0..=u8::MAX).map(|_| None).collect(),
@@ -576,7 +584,7 @@ impl Queue {
             self.release(slot);
             self.unit_answered(unit, now);
             self.status.answered += 1;
-            self.deliver(&waiter, false, Some(pdu), false);
+            self.deliver(&waiter, false, pdu, None);
         } else {
             self.answered_otherwise(slot, pdu, now);
         }
@@ -609,9 +617,9 @@ impl Queue {
         self.status.answered += 1;
         self.status.exceptions += u64::from(exception);
         let write = ended.what.barrier().is_some();
-        self.deliver(&ended.waiter, write, Some(pdu), false);
+        self.deliver(&ended.waiter, write, pdu, None);
         while let Some(waiter) = self.part(&mut ended.shared) {
-            self.deliver(&waiter, write, Some(pdu), true);
+            self.deliver(&waiter, write, pdu, Some(now));
         }
         if dead {
             self.silent(unit, ended.what.is_probe(), now);
@@ -645,9 +653,25 @@ impl Queue {
     pub(super) fn hand_over(&mut self) {
         for at in self.due.drain(..) {
             if let Some(client) = self.clients.get_mut(at as usize) {
+                client.due = false;
                 client.hand_over();
             }
         }
+    }
+
+    /// Those who have waited for long enough are given what came early.
+    #[cold]
+    pub(super) fn hand_over_early(&mut self, now: Instant) {
+        if self.early_until.is_none_or(|until| now < until) {
+            return;
+        }
+        for client in &mut self.clients {
+            if client.early.is_some_and(|since| since + EARLY_WITHIN <= now) {
+                client.hand_over();
+            }
+        }
+        let first = self.clients.iter().filter_map(|client| client.early).min();
+        self.early_until = first.map(|since| since + EARLY_WITHIN);
     }
 
     /// A request that went out comes to its end without an answer.
@@ -676,11 +700,12 @@ impl Queue {
         let (write, probe) = (ended.what.barrier().is_some(), ended.what.is_probe());
         let mut next = Some(ended.waiter);
         while let Some(waiter) = next {
-            if self.deliver(&waiter, write, answer, false) && answer.is_some() {
-                self.count_refused(code);
-            }
             if let Some(client) = self.client(waiter.client) {
+                client.settle(&waiter, write, answer);
                 client.hand_over();
+                if answer.is_some() {
+                    self.count_refused(code);
+                }
             }
             next = self.part(&mut ended.shared);
         }
@@ -758,9 +783,10 @@ impl Queue {
         self.queued == 0 && self.in_flight == 0 && self.ring.is_empty()
     }
 
-    /// When something may go out that may not yet.
+    /// When something may go out that may not yet, or an answer that came early has waited for long enough.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.not_before.filter(|_| self.has_work() && self.in_flight < self.in_flight_max())
+        let next = self.not_before.filter(|_| self.has_work() && self.in_flight < self.in_flight_max());
+        [next, self.early_until].into_iter().flatten().min()
     }
 
     /// What happens to those who ask for it.
@@ -830,21 +856,27 @@ impl Queue {
         Some(ended)
     }
 
-    /// The end of a request for one who asked it, `None` being silence; whether the client was still there.
+    /// The answer to a request, for one who asked it.
     ///
     /// What came `early`, with the answer to another's read, waits where many requests go out at once until its client's
-    /// turn comes: a client that is given its answers one by one asks one by one from then on, and each costs as much
-    /// as a burst.
+    /// turn comes, if that is soon: a client that is given its answers one by one asks one by one from then on, and each
+    /// costs as much as a burst.
     #[inline]
-    fn deliver(&mut self, waiter: &Waiter, write: bool, pdu: Option<&[u8]>, early: bool) -> bool {
-        let may_wait = early && self.in_flight_max() >= DEEP;
-        let Some(client) = self.client(waiter.client) else { return false };
-        client.settle(waiter, write, pdu);
-        let waits = may_wait && !client.queue.is_empty();
-        if !waits && !std::mem::replace(&mut client.due, true) {
-            self.due.push(waiter.client.slot);
+    fn deliver(&mut self, waiter: &Waiter, write: bool, pdu: &[u8], early: Option<Instant>) {
+        let early = early.filter(|_| self.in_flight_max() >= DEEP);
+        let Some(client) = self.client(waiter.client) else { return };
+        client.settle(waiter, write, Some(pdu));
+        match early {
+            Some(now) if !client.queue.is_empty() => {
+                client.early.get_or_insert(now);
+                self.early_until.get_or_insert(now + EARLY_WITHIN);
+            }
+            _ => {
+                if !std::mem::replace(&mut client.due, true) {
+                    self.due.push(waiter.client.slot);
+                }
+            }
         }
-        true
     }
 
     #[inline]
@@ -915,7 +947,7 @@ impl Client {
     /// Puts what has come for it into its inbox.
     #[inline]
     fn hand_over(&mut self) {
-        self.due = false;
+        self.early = None;
         let settled = std::mem::take(&mut self.settled);
         if let (Some(inbox), 1..) = (&self.inbox, settled) {
             inbox.put(&mut self.answers, settled);
@@ -932,4 +964,29 @@ struct Ended {
     what: What,
     waiter: Waiter,
     shared: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use port502_wire::mbap::TransactionId;
+
+    use super::super::request::Ask;
+    use super::*;
+
+    #[test]
+    fn nothing_grows_while_nothing_is_answered() {
+        let now = Instant::now();
+        let mut queue = Queue::new(Arc::default(), false);
+        let key = queue.join(Arc::default());
+        for n in 0..1000 {
+            let (transaction, unit) = (TransactionId(n), UnitId(u8::try_from(n % 250).unwrap()));
+            let ask = Ask { transaction, asked: unit, unit, pdu: &[3, 0, 0, 0, 1] };
+            queue.submit(key, &mut vec![Asked::from(&ask)], (now, now));
+            if let Some(slot) = queue.next(now).map(|next| next.slot) {
+                queue.failed(slot, Failure::Silence, now);
+            }
+        }
+        assert_eq!(queue.status.timeouts, 750, "then units are left alone");
+        assert_eq!((queue.due.len(), queue.requests.len(), queue.ring.len()), (0, 1, 0));
+    }
 }

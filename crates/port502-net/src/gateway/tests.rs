@@ -260,6 +260,29 @@ async fn early_answers_come_when_their_client_is_told_of_anything() {
     assert_eq!(c.answer(ids[1], 1).await, [0x83, SILENT]);
 }
 
+/// The other read of the burst is one that the unit never answers.
+#[tokio::test(start_paused = true)]
+async fn early_answers_wait_for_a_moment_only() {
+    let mut options = options(16);
+    options.timeout = Duration::from_secs(3);
+    let plant = plant(options, |frame| match frame.pdu {
+        [_, 1, ..] => Vec::new(),
+        _ => vec![(MS * 30, answer(frame, &registers(frame.unit, frame.pdu)))],
+    });
+    let (mut a, mut c) = (Peer::of(&plant.lane), Peer::of(&plant.lane));
+    for start in 0..16 {
+        a.put(1, &read(start, 1));
+    }
+    a.seat.send();
+    sleep(MS).await;
+    let start = Instant::now();
+    let ids = [c.put(1, &read(0, 1)), c.put(1, &read(0x100, 1))];
+    c.seat.send();
+    assert_eq!(c.answer(ids[0], 1).await, registers(UnitId(1), &read(0, 1)));
+    assert!(start.elapsed() < MS * 100, "{:?}", start.elapsed());
+    assert_eq!(c.answer(ids[1], 1).await, [0x83, SILENT]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_torn_apart_goes_out_together_again() {
     let order = Arc::new(Mutex::new(Vec::new()));

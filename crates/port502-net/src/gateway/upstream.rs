@@ -344,6 +344,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         self.armed = None;
         let mut state = shared.state();
         let now = Instant::now();
+        state.queue.hand_over_early(now);
         while let Some((_, flight)) = self.session.handle_timeout(self.session_time(now)) {
             state.queue.failed(flight.slot, Failure::Silence, now);
             if state.queue.options.ignores_transaction {
