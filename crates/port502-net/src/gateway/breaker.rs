@@ -61,6 +61,8 @@ pub(super) struct Breaker {
     state: BreakerState,
     /// In a row.
     failures: u32,
+    /// When the last answer came.
+    answered: Instant,
     /// When open: until then.
     until: Instant,
     pause: Duration,
@@ -85,7 +87,7 @@ pub(super) enum Turn {
 
 impl Breaker {
     pub(super) fn new(now: Instant) -> Self {
-        Breaker { state: BreakerState::Closed, failures: 0, until: now, pause: Duration::ZERO }
+        Breaker { state: BreakerState::Closed, failures: 0, answered: now, until: now, pause: Duration::ZERO }
     }
 
     pub(super) fn state(&self) -> BreakerState {
@@ -109,15 +111,25 @@ impl Breaker {
     }
 
     /// The unit has answered.
-    pub(super) fn answered(&mut self) -> Turn {
+    pub(super) fn answered(&mut self, now: Instant) -> Turn {
+        self.answered = now;
         let turn = if self.state == BreakerState::Closed { Turn::None } else { Turn::Closed };
         (self.state, self.failures, self.pause) = (BreakerState::Closed, 0, Duration::ZERO);
         turn
     }
 
-    /// A request to the unit went out, and no answer came. An answer that was owed from before it opened says
-    /// nothing new; only the probe's does.
-    pub(super) fn silent(&mut self, now: Instant, probe: bool, options: &BreakerOptions) -> Turn {
+    /// A request to the unit went out at `sent`, and no answer came. An answer that was owed from before it opened says
+    /// nothing new; only the probe's does. And a unit that has answered others since lives: it, or the way to it, has lost
+    /// this one.
+    pub(super) fn silent(
+        &mut self,
+        (sent, now): (Instant, Instant),
+        probe: bool,
+        options: &BreakerOptions,
+    ) -> Turn {
+        if self.answered > sent {
+            return Turn::None;
+        }
         self.failures = self.failures.saturating_add(1);
         let opens = match self.state {
             BreakerState::Closed => options.failures != 0 && self.failures >= options.failures,
@@ -151,33 +163,52 @@ mod tests {
         let at = |secs| start + Duration::from_secs(secs);
         let options = BreakerOptions::default();
         let mut breaker = Breaker::new(start);
-        assert_eq!(breaker.silent(at(0), false, &options), Turn::None);
-        assert_eq!(breaker.silent(at(0), false, &options), Turn::None);
-        assert_eq!(breaker.answered(), Turn::None, "one answer, and the count begins anew");
-        assert_eq!(breaker.silent(at(0), false, &options), Turn::None);
-        assert_eq!(breaker.silent(at(0), false, &options), Turn::None);
+        assert_eq!(breaker.silent((at(0), at(0)), false, &options), Turn::None);
+        assert_eq!(breaker.silent((at(0), at(0)), false, &options), Turn::None);
+        assert_eq!(breaker.answered(at(0)), Turn::None, "one answer, and the count begins anew");
+        assert_eq!(breaker.silent((at(0), at(0)), false, &options), Turn::None);
+        assert_eq!(breaker.silent((at(0), at(0)), false, &options), Turn::None);
         assert_eq!(breaker.admit(at(0)), Admission::Pass);
-        assert_eq!(breaker.silent(at(0), false, &options), Turn::Opened);
+        assert_eq!(breaker.silent((at(0), at(0)), false, &options), Turn::Opened);
         let mut now = 0;
         for pause in [5, 10, 20, 40, 60, 60] {
             assert_eq!(breaker.admit(at(now + pause - 1)), Admission::Refused, "{pause} s");
             now += pause;
             assert_eq!(breaker.admit(at(now)), Admission::Probe, "{pause} s");
             assert_eq!(breaker.admit(at(now)), Admission::Refused, "one probe at a time");
-            assert_eq!(breaker.silent(at(now), false, &options), Turn::None, "of a request from before");
-            assert_eq!(breaker.silent(at(now), true, &options), Turn::Opened);
+            assert_eq!(
+                breaker.silent((at(now), at(now)), false, &options),
+                Turn::None,
+                "of a request from before"
+            );
+            assert_eq!(breaker.silent((at(now), at(now)), true, &options), Turn::Opened);
         }
         assert_eq!(breaker.admit(at(now + 60)), Admission::Probe);
         breaker.probe_lost(at(now + 60));
         assert_eq!(breaker.admit(at(now + 60)), Admission::Probe, "the next one is the probe then");
-        assert_eq!(breaker.answered(), Turn::Closed);
+        assert_eq!(breaker.answered(at(now + 60)), Turn::Closed);
         assert_eq!(breaker.admit(at(now + 60)), Admission::Pass);
+    }
+
+    #[test]
+    fn who_has_answered_since_is_not_silent() {
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        let options = BreakerOptions::default();
+        let mut breaker = Breaker::new(start);
+        // Sixteen at once, of which the first are lost.
+        breaker.answered(at(1));
+        assert!((0..16).all(|_| breaker.silent((at(0), at(2)), false, &options) == Turn::None));
+        assert_eq!(breaker.silent((at(1), at(3)), false, &options), Turn::None);
+        assert_eq!(breaker.silent((at(1), at(3)), false, &options), Turn::None);
+        assert_eq!(breaker.silent((at(1), at(3)), false, &options), Turn::Opened);
     }
 
     #[test]
     fn zero_failures_means_never() {
         let options = BreakerOptions { failures: 0, ..BreakerOptions::default() };
-        let mut breaker = Breaker::new(Instant::now());
-        assert!((0..100).all(|_| breaker.silent(Instant::now(), false, &options) == Turn::None));
+        let start = Instant::now();
+        let mut breaker = Breaker::new(start);
+        assert!((0..100).all(|_| breaker.silent((start, start), false, &options) == Turn::None));
     }
 }

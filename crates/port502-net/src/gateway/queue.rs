@@ -622,7 +622,7 @@ impl Queue {
             self.deliver(&waiter, write, pdu, Some(now));
         }
         if dead {
-            self.silent(unit, ended.what.is_probe(), now);
+            self.silent(&ended, now);
         }
     }
 
@@ -630,7 +630,7 @@ impl Queue {
     fn unit_answered(&mut self, unit: UnitId, now: Instant) {
         let state = unit_of(&mut self.units, unit, now);
         state.status.answers += 1;
-        if state.breaker.answered() == Turn::Closed {
+        if state.breaker.answered(now) == Turn::Closed {
             self.options.tell(&LaneEvent::UnitBack { unit });
         }
     }
@@ -646,7 +646,7 @@ impl Queue {
         // What was read first is too old for those who ask from now on.
         self.alike.remove(slot);
         self.ring.push_back(Due::Piece(slot));
-        self.unit(unit, now).breaker.answered();
+        self.unit(unit, now).breaker.answered(now);
     }
 
     /// A burst of answers is at its end: those whom they are for are woken, each once.
@@ -710,7 +710,7 @@ impl Queue {
             next = self.part(&mut ended.shared);
         }
         match why {
-            Failure::Silence => self.silent(ended.unit, probe, now),
+            Failure::Silence => self.silent(&ended, now),
             _ if probe => self.unit(ended.unit, now).breaker.probe_lost(now),
             _ => {}
         }
@@ -718,11 +718,13 @@ impl Queue {
 
     /// A unit did not answer. When that opens its breaker, all that wait for it have their answer too.
     #[cold]
-    fn silent(&mut self, unit: UnitId, probe: bool, now: Instant) {
+    fn silent(&mut self, ended: &Ended, now: Instant) {
         let options = Arc::clone(&self.options);
+        let (unit, probe) = (ended.unit, ended.what.is_probe());
+        let sent = ended.departure.map_or(now, |(at, _)| at);
         let state = self.unit(unit, now);
         state.status.timeouts += 1;
-        if state.breaker.silent(now, probe, &options.breaker) != Turn::Opened {
+        if state.breaker.silent((sent, now), probe, &options.breaker) != Turn::Opened {
             return;
         }
         state.status.opened += 1;

@@ -589,6 +589,25 @@ async fn a_dead_unit_is_left_alone_and_found_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_lost_in_a_burst_does_not_make_a_unit_dead() {
+    let nth = AtomicUsize::new(0);
+    let plant = plant(options(16), move |frame| match nth.fetch_add(1, Relaxed) % 16 {
+        0..=3 => Vec::new(),
+        _ => at_once(frame),
+    });
+    let mut peer = Peer::of(&plant.lane);
+    for _ in 0..5 {
+        let ids: Vec<u16> = (0..16).map(|start| peer.put(1, &read(start, 1))).collect();
+        for (id, start) in ids.into_iter().zip(0..) {
+            let want = if start < 4 { vec![0x83, SILENT] } else { registers(UnitId(1), &read(start, 1)) };
+            assert_eq!(peer.answer(id, 1).await, want);
+        }
+    }
+    let unit = plant.lane.status().units[&UnitId(1)];
+    assert_eq!((unit.timeouts, unit.opened, unit.breaker), (20, 0, BreakerState::Closed));
+}
+
+#[tokio::test(start_paused = true)]
 async fn those_that_wait_for_a_unit_are_told_when_it_is_given_up() {
     let plant = plant(options(1), |_| Vec::new());
     let mut peers: Vec<Peer> = (0..20).map(|_| Peer::of(&plant.lane)).collect();
