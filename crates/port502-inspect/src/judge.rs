@@ -358,12 +358,22 @@ impl State {
         if last.low != last.high {
             return Err(Reason::SequenceUnknown);
         }
-        let is = match last.low {
+        let holds = |number| match number {
             Number::Integer(is) => is == after.is,
             Number::Float(is) => is == after.is as f64,
         };
-        if !is {
+        if !holds(last.low) {
             return Err(Reason::Sequence);
+        }
+        // The request may change the other, too, in one go: then it is not so any more.
+        let everywhere = asked.unit == UnitId::BROADCAST;
+        if let Some(other) = self.engine.probes.get(after.probe).filter(|_| everywhere || asked.unit == unit)
+            && demands(asked.request).into_iter().flatten().any(|demand| demand.writes && demand.reaches(other))
+        {
+            let becomes = other.written(asked.request).ok_or(Reason::SequenceUnknown)?;
+            if !holds(Number::from(becomes)) {
+                return Err(Reason::Sequence);
+            }
         }
         let Some(within) = after.within else { return Ok(()) };
         // It was so when it was first seen, and may have been for ever.

@@ -507,6 +507,17 @@ fn one_coil_only_after_the_other() {
 }
 
 #[test]
+fn a_request_that_undoes_what_it_depends_on_is_no_sequel() {
+    let mut bench = Bench::new(in_sequence());
+    bench.writes("05 0001 0000");
+    bench.writes("05 0001 FF00");
+    // The first becomes 0 as the second becomes 1; then both are 1, as the first was.
+    assert_eq!(bench.asks("0F 0001 0002 01 02"), says("sequence"));
+    bench.writes("0F 0001 0002 01 03");
+    bench.writes("05 0002 FF00");
+}
+
+#[test]
 fn a_sequence_counts_from_a_change_that_was_seen() {
     const FIRST: &str = "05 0001 FF00";
     const SECOND: &str = "05 0002 FF00";
