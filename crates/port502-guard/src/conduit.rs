@@ -105,6 +105,8 @@ pub struct Conduit {
     upstream: Mutex<Upstream>,
     /// Counts changes of `upstream`.
     turn: AtomicU64,
+    /// What a device takes for an answer at most, in nanoseconds.
+    patience: AtomicU64,
     suppressor: Mutex<Suppressor>,
     counters: Counters,
     pub(crate) options: Options,
@@ -136,6 +138,10 @@ impl std::fmt::Debug for Conduit {
     }
 }
 
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing that is done under these locks can panic halfway through a change.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -156,6 +162,7 @@ impl Conduit {
             engine: Mutex::new(engine),
             upstream: Mutex::new(upstream),
             turn: AtomicU64::new(0),
+            patience: AtomicU64::new(nanos(options.sanity.gives_way_after)),
             suppressor: Mutex::new(Suppressor::new()),
             counters: Counters::default(),
             options,
@@ -191,6 +198,18 @@ impl Conduit {
             // What was known is another device's.
             state.forget_values();
         }
+    }
+
+    /// What the device takes for an answer at most. A request that has waited for longer gives its place to another one
+    /// ([`Sanity::gives_way_after`]), on connections that begin from now on.
+    pub fn set_patience(&self, patience: Duration) {
+        self.patience.store(nanos(patience), Relaxed);
+    }
+
+    /// The limits of a connection that begins now.
+    pub(crate) fn sanity(&self) -> Sanity {
+        let gives_way_after = Duration::from_nanos(self.patience.load(Relaxed));
+        Sanity { broadcast: self.upstream().0.broadcasts(), gives_way_after, ..self.options.sanity }
     }
 
     /// Remembers from now on who asks for what.

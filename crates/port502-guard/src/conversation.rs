@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context as Task, Poll, Waker};
 use std::time::Duration;
 
-use port502_inspect::conduit::{Flow, Output, Sanity};
+use port502_inspect::conduit::{Flow, Output};
 use port502_inspect::{Inline, Peer};
 use port502_net::gateway::{Ask, Seat};
 use port502_net::server::{Arrival, Closed, Departure, Inbox, Place, Relay, Stream};
@@ -189,8 +189,7 @@ impl<T: Stream> Conversation<T> {
     ) -> Self {
         let (now, turn) = (conduit.clock.now(), conduit.turn());
         let began = (now, place.now());
-        let broadcast = conduit.upstream().0.broadcasts();
-        let inline = Inline::new(Sanity { broadcast, ..conduit.options.sanity }, who);
+        let inline = Inline::new(conduit.sanity(), who);
         Conversation {
             conduit,
             stream,

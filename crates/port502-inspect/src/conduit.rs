@@ -26,7 +26,7 @@
 //! | a request that is whole, with a quantity, value or address the specification does not allow | the exception it is owed |
 //! | the transaction id of an open request | dropped: an exception would be taken for the first one's answer |
 //! | the same, [`REUSED_AFTER`] later: the client has given the first up | so does the inspection, and judges the second |
-//! | more open requests than [`Sanity::open`] | exception 06 |
+//! | more open requests than [`Sanity::open`] | the oldest is given up, if it has waited for so long ([`Sanity::gives_way_after`]); else exception 06 |
 //! | a response that does not fit an open request in id, unit, function, quantity or echo | dropped; the request stays open |
 
 use alloc::collections::VecDeque;
@@ -42,7 +42,7 @@ use port502_wire::{ExceptionCode, FunctionCode, PduError, Read, Request, Respons
 use crate::engine::Peer;
 use crate::grants::{Grants, Stretch};
 use crate::judge::Moment;
-use crate::open::{Asked, Open, OpenRequests};
+use crate::open::{Asked, GivenUp, Open, OpenRequests};
 use crate::policy::Refusal;
 use crate::state::{Ending, Sent, State};
 use crate::verdict::{Objection, Reason, Verdict};
@@ -52,8 +52,8 @@ mod plain;
 /// The most that [`Sanity::open`] can be.
 pub const OPEN_MAX: usize = 64;
 
-/// Requests of one connection that were given up and may still be answered. With more, the connection is reset: its
-/// server answers nothing.
+/// Requests of one connection that were given up and may still be answered: what was given up longer ago than
+/// [`Sanity::answer_within`] is not. With more, the connection is reset: its server answers nothing.
 pub const UNANSWERED_MAX: usize = 256;
 
 /// How many transactions that are over are remembered, to know a second answer from one that nobody asked for.
@@ -68,6 +68,9 @@ pub struct Sanity {
     /// After this a request is given up, and its answer is late. So long after a write was given up the device may still
     /// carry it out: nothing that is read until then is taken for what its value is.
     pub answer_within: Duration,
+    /// So long a request holds its place for certain: one that has waited for longer is given up when another needs it.
+    /// As long as a device takes at most; a unit that is dead must not keep its client from those that live.
+    pub gives_way_after: Duration,
     /// From the first byte of a frame to its last.
     pub frame_within: Duration,
     /// What becomes of a request whose structure is wrong.
@@ -82,6 +85,7 @@ impl Default for Sanity {
         Sanity {
             open: 16,
             answer_within: Duration::from_secs(60),
+            gives_way_after: Duration::from_secs(1),
             frame_within: Duration::from_secs(8),
             malformed: Refusal::Reset,
             broadcast: true,
@@ -207,7 +211,7 @@ pub struct Inspection {
     granted: Option<Granted>,
     open: OpenRequests,
     requests: u64,
-    unanswered: VecDeque<TransactionId>,
+    unanswered: VecDeque<GivenUp>,
     recent: Recents,
 }
 
@@ -277,6 +281,10 @@ impl Inspection {
         }
         if self.open.len() >= self.sanity.open {
             return refused(Refusal::Exception(ExceptionCode::ServerDeviceBusy.code()), Reason::TooManyOpen);
+        }
+        let over = |given_up: &GivenUp| now.at.since(given_up.at) >= self.sanity.answer_within;
+        if self.unanswered.front().is_some_and(over) {
+            self.unanswered.pop_front();
         }
         if self.unanswered.len() >= UNANSWERED_MAX {
             return refused(Refusal::Reset, Reason::TooManyUnanswered);
@@ -349,18 +357,31 @@ impl Inspection {
     /// Gives up what has waited for too long, and tells it. A broadcast is not told: nobody answers it.
     pub fn handle_timeout(&mut self, state: &mut State, now: Instant, sink: &mut impl FnMut(Event<'_>)) {
         while self.poll_timeout().is_some_and(|at| at <= now) {
-            if let Some(open) = self.open.first().filter(|open| !self.is_broadcast(open.unit)) {
-                sink(Event {
-                    direction: Direction::ToServer,
-                    outcome: Outcome::Noted,
-                    objection: Objection::of(Reason::Unanswered),
-                    transaction: Some(open.clients),
-                    unit: Some(open.unit),
-                    pdu: self.open.pdu(open),
-                });
-            }
-            self.give_up(state, now, 0);
+            self.give_up_first(state, now, sink);
         }
+    }
+
+    /// Somebody needs a place: when there is none, and the oldest request has waited for long enough, it is given up.
+    #[inline]
+    fn make_room(&mut self, state: &mut State, now: Instant, sink: &mut impl FnMut(Event<'_>)) {
+        let gives_way = |open: &Open| now.since(open.since) >= self.sanity.gives_way_after;
+        if self.open.len() >= self.sanity.open && self.open.first().is_some_and(gives_way) {
+            self.give_up_first(state, now, sink);
+        }
+    }
+
+    fn give_up_first(&mut self, state: &mut State, now: Instant, sink: &mut impl FnMut(Event<'_>)) {
+        if let Some(open) = self.open.first().filter(|open| !self.is_broadcast(open.unit)) {
+            sink(Event {
+                direction: Direction::ToServer,
+                outcome: Outcome::Noted,
+                objection: Objection::of(Reason::Unanswered),
+                transaction: Some(open.clients),
+                unit: Some(open.unit),
+                pdu: self.open.pdu(open),
+            });
+        }
+        self.give_up(state, now, 0);
     }
 
     /// Requests go over another link from now on: whether unit 0 is a broadcast there ([`Sanity::broadcast`]).
@@ -418,13 +439,13 @@ impl Inspection {
         }
         self.open.remove(at);
         if !self.is_broadcast(open.unit) {
-            self.unanswered.push_back(open.transaction);
+            self.unanswered.push_back(GivenUp { transaction: open.transaction, at: now });
         }
         self.recent.remember(open.transaction, false);
     }
 
     fn belongs_to_nothing(&mut self, id: TransactionId) -> Reason {
-        let waited_for = self.unanswered.iter().position(|unanswered| *unanswered == id);
+        let waited_for = self.unanswered.iter().position(|given_up| given_up.transaction == id);
         if let Some(at) = waited_for {
             self.unanswered.remove(at);
         }
@@ -561,6 +582,7 @@ impl Inline {
                 }
             };
             self.from_client.began = None;
+            self.inspection.make_room(state, now.at, sink);
             let Judged { disposition, objection } = self.inspection.request(state, now, &frame);
             let outcome = match disposition {
                 Disposition::Forward { transaction } => {

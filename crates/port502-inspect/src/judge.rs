@@ -368,7 +368,10 @@ impl State {
         // The request may change the other, too, in one go: then it is not so any more.
         let everywhere = asked.unit == UnitId::BROADCAST;
         if let Some(other) = self.engine.probes.get(after.probe).filter(|_| everywhere || asked.unit == unit)
-            && demands(asked.request).into_iter().flatten().any(|demand| demand.writes && demand.reaches(other))
+            && demands(asked.request)
+                .into_iter()
+                .flatten()
+                .any(|demand| demand.writes && demand.reaches(other))
         {
             let becomes = other.written(asked.request).ok_or(Reason::SequenceUnknown)?;
             if !holds(Number::from(becomes)) {

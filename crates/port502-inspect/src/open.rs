@@ -25,6 +25,14 @@ pub(crate) struct Open {
     pub(crate) asked: Generation,
 }
 
+/// A request without an answer, which may still come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GivenUp {
+    pub(crate) transaction: TransactionId,
+    /// Since then.
+    pub(crate) at: Instant,
+}
+
 /// What was asked for, as it went on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Asked {
@@ -114,7 +122,7 @@ impl OpenRequests {
 
     /// The next id that nothing open and nothing given up bears.
     #[inline]
-    pub(crate) fn free_id(&mut self, given_up: &VecDeque<TransactionId>) -> TransactionId {
+    pub(crate) fn free_id(&mut self, given_up: &VecDeque<GivenUp>) -> TransactionId {
         if self.next_id == self.taken_id {
             self.find_free_ids(given_up);
         }
@@ -126,9 +134,10 @@ impl OpenRequests {
     /// What is taken from now on has ids of this round: it is in the way in the next one only. Fewer ids are taken than
     /// there are.
     #[cold]
-    fn find_free_ids(&mut self, given_up: &VecDeque<TransactionId>) {
+    fn find_free_ids(&mut self, given_up: &VecDeque<GivenUp>) {
         loop {
-            let taken = self.waiting().iter().map(|open| open.transaction).chain(given_up.iter().copied());
+            let given_up = given_up.iter().map(|given_up| given_up.transaction);
+            let taken = self.waiting().iter().map(|open| open.transaction).chain(given_up);
             let free = taken.map(|id| id.0.wrapping_sub(self.next_id)).min().unwrap_or(u16::MAX);
             self.taken_id = self.next_id.wrapping_add(free);
             if free != 0 {
@@ -247,7 +256,9 @@ mod tests {
             // Side by side and apart, at the end of a round and in the next one.
             match at {
                 0 | 1 | 700 | 65_534 | 66_000 => open(&mut all, id, 0),
-                2 | 701 | 3_000 | 65_535 | 66_001 | 131_000 => given_up.push_back(id),
+                2 | 701 | 3_000 | 65_535 | 66_001 | 131_000 => {
+                    given_up.push_back(GivenUp { transaction: id, at: Instant::ZERO });
+                }
                 _ => continue,
             }
             taken.push(id);

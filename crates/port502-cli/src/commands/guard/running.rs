@@ -284,6 +284,7 @@ impl Running {
                     }
                     standing.conduit.replace(Arc::clone(&conduit.engine));
                     standing.conduit.reroute(upstream);
+                    standing.conduit.set_patience(conduit.to.options.timeout);
                     for place in &standing.places {
                         locked(&place.label).clone_from(&conduit.name);
                     }
@@ -398,6 +399,7 @@ impl Running {
         let (clock, recorder) = (Arc::clone(&self.clock), Arc::clone(&self.setup.recorder));
         let (log, name) = (Arc::clone(&self.setup.log), plan.name.clone());
         let conduit = Conduit::new(Arc::clone(&plan.engine), upstream, options, clock, recorder);
+        conduit.set_patience(plan.to.options.timeout);
         let conduit = conduit.observed_by(Arc::new(move |reach: &Reach<'_>| match reach {
             Reach::Lost { error } => {
                 log.line(format_args!("{name}: {error}; its clients are closed until it is reached again"));
