@@ -111,6 +111,10 @@ pub enum Event<'a, T = ()> {
         tag: T,
         /// What is wrong.
         error: AnswerError,
+        /// Where it comes from.
+        unit: UnitId,
+        /// What it was.
+        pdu: &'a [u8],
     },
     /// A frame that belongs to no open request: late, or never asked for. It was passed over.
     Discarded {
@@ -381,7 +385,7 @@ fn settle<'s, T>(
             let other_unit = Some(frame.unit).filter(|answering| *answering != unit);
             Event::Answer { id, tag, pdu: frame.pdu, other_unit }
         }
-        Err(error) => Event::BadAnswer { id, tag, error },
+        Err(error) => Event::BadAnswer { id, tag, error, unit: frame.unit, pdu: frame.pdu },
     }
 }
 
@@ -502,7 +506,9 @@ mod tests {
         ];
         for (bytes, error) in rows {
             let mut session = started(&[0]);
-            check(&mut session, bytes, Event::BadAnswer { id: TransactionId(1), tag: (), error: *error });
+            let (unit, pdu) = (UnitId(1), &bytes[7..]);
+            let bad = Event::BadAnswer { id: TransactionId(1), tag: (), error: *error, unit, pdu };
+            check(&mut session, bytes, bad);
             assert_eq!(session.pending(), 0, "the connection stays usable");
         }
     }
@@ -513,7 +519,8 @@ mod tests {
         let (id, other_unit) = (TransactionId(1), Some(UnitId(9)));
         check(&mut started(&[0]), &bytes, Event::Answer { id, tag: (), pdu: &[3, 2, 0, 7], other_unit });
         let error = AnswerError::Unit { got: UnitId(9) };
-        check(&mut started(&[0]).strict_unit(true), &bytes, Event::BadAnswer { id, tag: (), error });
+        let bad = Event::BadAnswer { id, tag: (), error, unit: UnitId(9), pdu: &[3, 2, 0, 7] };
+        check(&mut started(&[0]).strict_unit(true), &bytes, bad);
     }
 
     #[test]

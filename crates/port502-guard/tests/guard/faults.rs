@@ -122,6 +122,32 @@ async fn a_device_that_answers_amiss() {
     }
 }
 
+/// The lane gives up the request, which the inspection sees after what was wrong.
+#[tokio::test(start_paused = true)]
+async fn a_device_of_many_that_answers_amiss() {
+    let _stopped = clock::stop();
+    for (answer, reason) in [
+        ("0001 0000 0005 04 03 02 0001", "other-unit"),
+        ("0001 0000 0005 03 04 02 0001", "mismatch"),
+        ("0001 0000 0007 03 03 04 0001 0002", "mismatch"),
+        ("0001 0000 0005 03 03 04 0001", "malformed-response"),
+        ("0001 0000 0006 03 03 02 0001 00", "malformed-response"),
+    ] {
+        let (fake, stand) = stand(Way::Shared).await;
+        let (mut client, mut device, asked) = asking(&fake, &stand).await;
+        device.send(&hex(answer)).await;
+        assert_eq!(client.receive().await, Some((1, 3, hex("83 0B"))), "{answer}");
+        assert_eq!(stand.reason(), ("refused".into(), reason.into()), "{answer}");
+        // The answer that would fit comes too late.
+        device.answer_register(&asked, 5).await;
+        client.send(&mbap(2, 3, READ)).await;
+        let asked = device.asked().await;
+        device.answer_register(&asked, 7).await;
+        assert_eq!(client.receive().await, Some((2, 3, hex("03 02 0007"))));
+        stand.silent();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_device_that_answers_garbage() {
     let _stopped = clock::stop();

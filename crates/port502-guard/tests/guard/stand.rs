@@ -93,7 +93,7 @@ pub fn upstream(way: Way, target: Target) -> Upstream {
         Way::Own => Upstream::Own(Dialler::new(target, Duration::from_secs(3), None).unwrap()),
         Way::Shared => {
             let mut options = LaneOptions::default();
-            options.in_flight = 16;
+            (options.in_flight, options.inspected) = (16, true);
             Upstream::Shared(Lane::new("pump", target, options).unwrap())
         }
     }

@@ -38,6 +38,9 @@ pub struct LaneOptions {
     /// The peer answers with transaction ids of its own: answers are taken in the order of the requests, which
     /// leaves one in flight, and a connection on which one is missing is closed, lest it be the next one's.
     pub ignores_transaction: bool,
+    /// Somebody between here and the clients looks at the answers, as the guard does: one that does not fit its request, also
+    /// by its unit, is shown to them under the request's transaction id, and then the exception.
+    pub inspected: bool,
     /// When a unit that does not answer is left alone.
     pub breaker: BreakerOptions,
     /// What holds for every device that is not in `devices`.
@@ -135,6 +138,7 @@ impl Default for LaneOptions {
             backoff_max: Duration::from_secs(5),
             coalesce: true,
             ignores_transaction: false,
+            inspected: false,
             breaker: BreakerOptions::default(),
             device: DeviceOptions::default(),
             devices: BTreeMap::new(),

@@ -674,6 +674,19 @@ impl Queue {
         self.early_until = first.map(|since| since + EARLY_WITHIN);
     }
 
+    /// What came for a request, and is no answer to it, goes to who looks at answers ([`LaneOptions::inspected`]).
+    #[cold]
+    pub(super) fn show(&mut self, slot: u32, from: UnitId, pdu: &[u8]) {
+        let Some(request) = live(&mut self.requests, slot).filter(|_| self.options.inspected) else { return };
+        let (waiter, asked) = (request.waiter, request.unit);
+        // Its own unit goes by the name that the client has for it.
+        let from = if from == asked { waiter.asked } else { from };
+        if let Some(client) = self.client(waiter.client) {
+            client.answers.extend_from_slice(&mbap::header(waiter.transaction, from, pdu.len()));
+            client.answers.extend_from_slice(pdu);
+        }
+    }
+
     /// A request that went out comes to its end without an answer.
     pub(super) fn failed(&mut self, slot: u32, why: Failure, now: Instant) {
         self.in_flight -= 1;

@@ -200,7 +200,9 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, stream: S)
         options.tell(&LaneEvent::Connected);
         Conversation {
             stream,
-            session: ClientSession::new().in_order(options.ignores_transaction),
+            session: ClientSession::new()
+                .in_order(options.ignores_transaction)
+                .strict_unit(options.inspected),
             outbox: Outbox::default(),
             input: Box::new([0; READ_LEN]),
             timer: Box::pin(sleep(&options, now)),
@@ -315,9 +317,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                     self.answered = true;
                     state.queue.answered(tag.slot, pdu, now);
                 }
-                Ok(Some(Event::BadAnswer { tag, error, .. })) => {
+                Ok(Some(Event::BadAnswer { tag, error, unit, pdu, .. })) => {
                     self.answered = true;
                     tracing::warn!(%error, "the answer is none");
+                    state.queue.show(tag.slot, unit, pdu);
                     state.queue.failed(tag.slot, Failure::Nonsense, now);
                 }
             }

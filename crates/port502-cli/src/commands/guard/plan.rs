@@ -188,6 +188,7 @@ fn to(site: &Site, conduit: &Conduit) -> To {
     options.gap = lane.timing.gap;
     options.connect_delay = lane.timing.connect_delay;
     options.in_flight = lane.timing.in_flight.into();
+    options.inspected = true;
     for (_, device) in site.devices_of(conduit.lane) {
         let mut own = DeviceOptions::default();
         own.max_registers = Some(device.limits.read_registers);
