@@ -165,7 +165,13 @@ struct Conversation<T> {
 impl<T> Drop for Conversation<T> {
     fn drop(&mut self) {
         let now = self.conduit.clock.now();
-        self.inline.close(&mut self.conduit.state(), now);
+        {
+            let (conduit, peer, identity) = (&*self.conduit, self.peer, self.identity.as_deref());
+            let mut note = |event: port502_inspect::conduit::Event<'_>| {
+                conduit.note(now, peer, identity, &event);
+            };
+            self.inline.close(&mut conduit.state(), now, &mut note);
+        }
         self.conduit.disconnect(self.peer, self.has_place);
         self.count();
     }

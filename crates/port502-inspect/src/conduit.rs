@@ -404,10 +404,15 @@ impl Inspection {
     }
 
     /// The connection to the client or to the server has ended: nothing that is open will be answered. To be called once,
-    /// however it ends, as values stay uncertain for as long as a write of them is open.
-    pub fn close(&mut self, state: &mut State, now: Instant) {
-        while self.open.len() != 0 {
-            self.give_up(state, now, 0);
+    /// however it ends, as values stay uncertain for as long as a write of them is open. Such a write is told: nobody knows
+    /// whether it was carried out.
+    pub fn close(&mut self, state: &mut State, now: Instant, sink: &mut impl FnMut(Event<'_>)) {
+        while let Some(open) = self.open.first() {
+            if Request::parse(self.open.pdu(open)).is_ok_and(|request| !request.is_read()) {
+                self.give_up_first(state, now, sink);
+            } else {
+                self.give_up(state, now, 0);
+            }
         }
     }
 
@@ -573,12 +578,12 @@ impl Inline {
                 Ok(Some(Received::Frame(frame))) => frame,
                 Ok(Some(Received::Foreign { protocol, adu })) => {
                     sink(nothing(direction, Refusal::Reset, Reason::ProtocolId { protocol }, adu));
-                    return self.reset(state, now.at);
+                    return self.reset(state, now.at, sink);
                 }
                 Err(error) => {
                     let reason = Reason::FrameLength { length: error.length };
                     sink(nothing(direction, Refusal::Reset, reason, &[]));
-                    return self.reset(state, now.at);
+                    return self.reset(state, now.at, sink);
                 }
             };
             self.from_client.began = None;
@@ -600,7 +605,7 @@ impl Inline {
                 sink(of_frame(direction, outcome, objection, &frame));
             }
             match disposition {
-                Disposition::Refuse(Refusal::Reset) => return self.reset(state, now.at),
+                Disposition::Refuse(Refusal::Reset) => return self.reset(state, now.at, sink),
                 Disposition::Refuse(Refusal::Exception(code)) => {
                     let function = frame.pdu.first().copied().unwrap_or_default() | 0x80;
                     let pdu: &[u8] = &[function, code];
@@ -651,7 +656,7 @@ impl Inline {
                 Err(error) => {
                     let reason = Reason::FrameLength { length: error.length };
                     sink(nothing(direction, Refusal::Reset, reason, &[]));
-                    return self.reset(state, now.at);
+                    return self.reset(state, now.at, sink);
                 }
             };
             self.from_server.began = None;
@@ -692,20 +697,20 @@ impl Inline {
         for (direction, began) in halves {
             if began.is_some_and(|began| began + within <= now) {
                 sink(nothing(direction, Refusal::Reset, Reason::HalfFrame, &[]));
-                return self.reset(state, now);
+                return self.reset(state, now, sink);
             }
         }
         Flow::Open
     }
 
     /// As [`Inspection::close`].
-    pub fn close(&mut self, state: &mut State, now: Instant) {
-        let _ = self.reset(state, now);
+    pub fn close(&mut self, state: &mut State, now: Instant, sink: &mut impl FnMut(Event<'_>)) {
+        let _ = self.reset(state, now, sink);
     }
 
-    fn reset(&mut self, state: &mut State, now: Instant) -> Flow {
+    fn reset(&mut self, state: &mut State, now: Instant, sink: &mut impl FnMut(Event<'_>)) -> Flow {
         self.ended = true;
-        self.inspection.close(state, now);
+        self.inspection.close(state, now, sink);
         Flow::Reset
     }
 }

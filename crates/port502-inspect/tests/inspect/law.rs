@@ -170,7 +170,7 @@ fn run(
             break;
         }
     }
-    inline.close(&mut state, now_of(millis));
+    inline.close(&mut state, now_of(millis), &mut |_| {});
     assert_eq!(inline.inspection().open_requests(), 0);
     run
 }
