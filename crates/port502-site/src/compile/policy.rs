@@ -271,7 +271,7 @@ fn writable(site: &Site, id: TagId) -> Option<Writable> {
         value_type: tag.point.value_type(),
         order: tag.point.order(),
         limits: limits(tag, write),
-        max_step: write.max_step.map(|step| step / tag.scale.abs()),
+        max_step: write.max_step.map(|step| in_registers(step, tag.scale)),
         rate: write.rate,
         after: write.after.map(|after| {
             let other = site.tag(after.tag);
@@ -288,6 +288,14 @@ fn writable(site: &Site, id: TagId) -> Option<Writable> {
             }
         }),
     })
+}
+
+/// A step as it stands in registers. 0.3 by a scale of 0.1 is 3, and not the 2.9999999999999996 that refuses a step of 3.
+fn in_registers(step: f64, scale: f64) -> f64 {
+    let step = step / scale.abs();
+    let whole = step.round();
+    let near = whole >= 1.0 && (step - whole).abs() <= whole * 1e-9;
+    if near { whole } else { step }
 }
 
 fn limits(tag: &Tag, write: &Write) -> Envelope {
