@@ -179,31 +179,14 @@ fn show_guard(out: &mut dyn Write, site: &Site, compiled: &Compiled) -> io::Resu
         return writeln!(out, "  none");
     }
     for (conduit, of) in compiled.policy.conduits.iter().zip(site.conduits()) {
-        let listen: Vec<String> = of.listen.iter().map(ToString::to_string).collect();
-        let devices: Vec<&str> = of.devices.iter().map(|device| site.device(*device).name.as_str()).collect();
-        writeln!(
-            out,
-            "  {}  {} -> {}: {}, refused by {}{}",
-            conduit.name,
-            listen.join(", "),
-            devices.join(", "),
-            conduit.mode,
-            conduit.refusal,
-            limits(&conduit.limits),
-        )?;
+        writeln!(out, "  {}  {}", conduit.name, show::conduit(site, of))?;
         for (at, rule) in conduit.rules.iter().enumerate() {
-            writeln!(out, "    {}. {} ({})", at + 1, show::rule(rule), rule.name)?;
+            let shown = show::rule(&compiled.policy.zones, rule);
+            writeln!(out, "    {}. {shown} ({})", at + 1, rule.name)?;
         }
-        writeln!(out, "    everything else is refused")?;
+        writeln!(out, "    {}", show::everything_else(conduit.mode))?;
     }
     Ok(())
-}
-
-fn limits(limits: &port502_inspect::policy::Limits) -> String {
-    let all = limits.connections.map(|limit| format!(", {limit} connections"));
-    let each = limits.connections_per_client.map(|limit| format!(", {limit} connections a client"));
-    let rate = limits.requests.map(|rate| format!(", {rate} a client"));
-    [all, each, rate].into_iter().flatten().collect()
 }
 
 fn show_expected(out: &mut dyn Write, compiled: &Compiled) -> io::Result<()> {

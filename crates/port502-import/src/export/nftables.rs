@@ -64,7 +64,7 @@ pub fn nftables(site: &Site, policy: &Policy, options: &Options) -> Result<Expor
     devices(&mut out, &ways, options);
     conduits(&mut out, policy, &ways);
     for way in &ways {
-        admitting(&mut out, way);
+        admitting(&mut out, policy, way);
     }
     out.line(0, "}");
     Ok(Exported { text, left_out })
@@ -278,12 +278,12 @@ fn entrance(out: &mut Out<'_>, policy: &Policy, way: &Way<'_>, door: &Door) {
 }
 
 /// What holds for those who may come in.
-fn admitting(out: &mut Out<'_>, way: &Way<'_>) {
+fn admitting(out: &mut Out<'_>, policy: &Policy, way: &Way<'_>) {
     let (name, limits) = (&way.conduit.name, way.conduit.limits);
     out.line(1, &format!("chain conduit_{name} {{"));
     out.line(2, &format!("# To {}. Left to the guard:", way.to));
     for (at, rule) in way.conduit.rules.iter().enumerate() {
-        let shown = one_line(&format!("{} ({})", show::rule(rule), rule.name));
+        let shown = one_line(&format!("{} ({})", show::rule(&policy.zones, rule), rule.name));
         out.line(2, &format!("# {}. {shown}", at + 1));
     }
     for (set, family) in [("4", "ip"), ("6", "ip6")] {

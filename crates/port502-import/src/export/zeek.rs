@@ -166,7 +166,7 @@ fn data(text: &mut String, policy: &Policy, ways: &[Way<'_>], options: &Options)
                 .collect();
             networks.sort_unstable();
             networks.dedup();
-            let _ = writeln!(text, "\t# {}. {}", at + 1, one_line(&show::rule(rule)));
+            let _ = writeln!(text, "\t# {}. {}", at + 1, one_line(&show::rule(&policy.zones, rule)));
             // Hours cannot be looked at: what is allowed at some is allowed at all, and what is denied at some, at none.
             if !everybody && networks.is_empty() {
                 let _ = writeln!(text, "\t#    for nobody who shows no certificate");

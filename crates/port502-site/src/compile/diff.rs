@@ -25,6 +25,8 @@ pub enum Part {
     Request,
     /// Who may write what.
     Write,
+    /// Conduits: where they lead, and what holds for all that goes through them.
+    Guard,
     /// Rules of the guard.
     Rule,
     /// What detection expects.
@@ -42,6 +44,7 @@ impl Part {
             Part::Alarm => "alarm",
             Part::Request => "request",
             Part::Write => "write",
+            Part::Guard => "guard",
             Part::Rule => "rule",
             Part::Expected => "expected",
         }
@@ -140,11 +143,15 @@ fn lines(site: &Site, compiled: &Compiled) -> BTreeMap<(Part, String), String> {
         let name = format!("{} {} {}", device.name, scan.name, show::request(request));
         add(Part::Request, name, format!("every {}", duration::display(scan.every)));
     }
+    for conduit in site.conduits() {
+        add(Part::Guard, conduit.name.clone(), show::conduit(site, conduit));
+    }
     for conduit in &compiled.policy.conduits {
         for rule in &conduit.rules {
             let mode = rule.mode.unwrap_or(conduit.mode);
             let refusal = rule.refusal.unwrap_or(conduit.refusal);
-            let value = format!("{}; {mode}, refused by {refusal}", show::rule(rule));
+            let value =
+                format!("{}; {mode}, refused by {refusal}", show::grant(&compiled.policy.zones, rule));
             add(Part::Rule, format!("{} {}", conduit.name, rule.name), value);
         }
     }

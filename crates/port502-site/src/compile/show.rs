@@ -1,14 +1,17 @@
 //! What is compiled, in the words that people read: the same in `port502 plan` and in what would change.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use port502_inspect::policy::{Functions, Places, Range, Rule};
+use port502_inspect::Network;
+use port502_inspect::policy::{self, Effect, Functions, Mode, Places, Range, Rule, Writable, Zone};
 use port502_session::duration;
 use port502_wire::Table;
+use port502_wire::value::ValueType;
 
 use super::poll::PollRequest;
 use crate::site::expression::{Expression, OneOf, Step, TwoOf};
-use crate::site::{Alarm, Condition, Device, Lane, RoleId, SignalId, Site, Tag, Write, WriteLimits};
+use crate::site::{Alarm, Condition, Conduit, Device, Lane, RoleId, SignalId, Site, Tag, Write, WriteLimits};
 
 /// A request: `holding:100-111`.
 #[must_use]
@@ -149,10 +152,7 @@ pub fn write(site: &Site, tag: &Tag, write: &Write) -> String {
         let _ = write!(text, ", {rate} at most");
     }
     if let Some(after) = write.after {
-        let _ = write!(text, ", while {} is {}", site.path(after.tag), after.is);
-        if let Some(within) = after.within {
-            let _ = write!(text, " for less than {}", duration::display(within));
-        }
+        let _ = write!(text, ", {}", sequence(&site.path(after.tag), after.is.into(), after.within));
     }
     if let Some(readback) = &write.readback {
         let _ = write!(text, ", shown at {readback} within {}", duration::display(write.within));
@@ -173,15 +173,68 @@ pub fn signal(site: &Site, signal: SignalId) -> String {
     }
 }
 
-/// Who asks, in the words of a rule.
+/// What has to be so before a write: `while intake.running is 0`.
+fn sequence(name: &str, is: i128, within: Option<Duration>) -> String {
+    let within = within.map(|within| format!(" for less than {}", duration::display(within)));
+    format!("while {name} is {is}{}", within.unwrap_or_default())
+}
+
+/// Where a conduit leads, and what holds for all that goes through it.
 #[must_use]
-pub fn clients(rule: &Rule) -> String {
+pub fn conduit(site: &Site, conduit: &Conduit) -> String {
+    let listen: Vec<String> = conduit.listen.iter().map(ToString::to_string).collect();
+    let devices: Vec<&str> =
+        conduit.devices.iter().map(|device| site.device(*device).name.as_str()).collect();
+    let policy::Limits { connections, connections_per_client, requests } = conduit.limits;
+    let mut text = format!(
+        "{} -> {}: {}, refused by {}",
+        listen.join(", "),
+        devices.join(", "),
+        conduit.mode,
+        conduit.refusal
+    );
+    // Writing to a string does not fail.
+    if let Some(most) = connections {
+        let _ = write!(text, ", {most} connections");
+    }
+    if let Some(most) = connections_per_client {
+        let _ = write!(text, ", {most} connections a client");
+    }
+    if let Some(rate) = requests {
+        let _ = write!(text, ", {rate} a client");
+    }
+    if conduit.share {
+        text.push_str(", one connection to the device for all");
+    }
+    text
+}
+
+/// What becomes of what no rule allows.
+#[must_use]
+pub const fn everything_else(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "everything else is refused",
+        Mode::Alert => "everything else passes, and is told",
+    }
+}
+
+/// Who asks, in the words of a rule. `zones` are those of the policy.
+#[must_use]
+pub fn clients(zones: &[Zone], rule: &Rule) -> String {
     let clients = &rule.clients;
     let mut parts = Vec::new();
+    // A zone stands there by name, and who may come from elsewhere by address.
+    let named = |network: &Network| {
+        let named = zones.iter().filter(|zone| clients.zones.contains(&zone.name));
+        named.flat_map(|zone| &zone.networks).any(|of_zone| of_zone == network)
+    };
+    let mut from = Vec::new();
     if !clients.zones.is_empty() {
-        parts.push(format!("zone {}", clients.zones.join(", ")));
-    } else if !clients.networks.is_empty() {
-        parts.push(clients.networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+        from.push(format!("zone {}", clients.zones.join(", ")));
+    }
+    from.extend(clients.networks.iter().filter(|network| !named(network)).map(ToString::to_string));
+    if !from.is_empty() {
+        parts.push(from.join(", "));
     }
     if !clients.roles.is_empty() {
         parts.push(format!("role {}", clients.roles.join(" or ")));
@@ -211,7 +264,15 @@ pub fn what(rule: &Rule) -> String {
             for (at, value) in values.iter().enumerate() {
                 let range = Range { table: value.table, first: value.address, last: value.last() };
                 let front = if at == 0 { " of" } else { "," };
-                let _ = write!(text, "{front} {} at {range} = {}", value.name, value.limits);
+                let bit = match value.value_type {
+                    ValueType::Bit(bit) => format!(":bit{}", bit.get()),
+                    _ => String::new(),
+                };
+                let _ = write!(text, "{front} {} at {range}{bit} = {}", value.name, value.limits);
+                let conditions = if rule.effect == Effect::Allow { conditions(value) } else { Vec::new() };
+                if !conditions.is_empty() {
+                    let _ = write!(text, " ({})", conditions.join(", "));
+                }
             }
         }
     }
@@ -222,9 +283,17 @@ pub fn what(rule: &Rule) -> String {
         let _ = write!(text, ", {window}");
     }
     if let Some(rate) = rule.requests {
-        let _ = write!(text, ", {rate} at most");
+        let _ = write!(text, ", {rate} a client at most");
     }
     text
+}
+
+/// What a value has to keep to beside its limits, as it stands in registers. A rule that denies looks at none of it.
+fn conditions(value: &Writable) -> Vec<String> {
+    let step = value.max_step.map(|step| format!("steps of {step} at most"));
+    let rate = value.rate.map(|rate| format!("{rate} at most"));
+    let after = value.after.as_ref().map(|after| sequence(&after.name, after.is, after.within));
+    [step, rate, after].into_iter().flatten().collect()
 }
 
 /// The units of a rule: `1, 3-9`.
@@ -235,14 +304,30 @@ pub fn units(rule: &Rule) -> String {
     rule.units.iter().map(unit).collect::<Vec<_>>().join(", ")
 }
 
-/// A rule in one line.
+/// A rule in one line, but for its mode and its refusal.
 #[must_use]
-pub fn rule(rule: &Rule) -> String {
+pub fn grant(zones: &[Zone], rule: &Rule) -> String {
     let effect = match rule.effect {
-        port502_inspect::policy::Effect::Allow => "allow",
-        port502_inspect::policy::Effect::Deny => "deny",
+        Effect::Allow => "allow",
+        Effect::Deny => "deny",
     };
-    format!("{effect} {}: unit {}, {}", clients(rule), units(rule), what(rule))
+    format!("{effect} {}: unit {}, {}", clients(zones, rule), units(rule), what(rule))
+}
+
+/// A rule in one line, with what it has of its own instead of its conduit's.
+#[must_use]
+pub fn rule(zones: &[Zone], rule: &Rule) -> String {
+    let mode = rule.mode.map(|mode| match (mode, rule.effect) {
+        (Mode::Enforce, _) => "enforced",
+        (Mode::Alert, Effect::Deny) => "alert: keeps nothing back, and only tells",
+        (Mode::Alert, Effect::Allow) => {
+            "alert: what only its hours, values or rates are against passes, and is told"
+        }
+    });
+    let refusal = rule.refusal.map(|refusal| format!("refused by {refusal}"));
+    let own: Vec<String> = mode.map(str::to_owned).into_iter().chain(refusal).collect();
+    let own = if own.is_empty() { String::new() } else { format!("; {}", own.join("; ")) };
+    format!("{}{own}", grant(zones, rule))
 }
 
 /// An expression with as few parentheses as keep its meaning.

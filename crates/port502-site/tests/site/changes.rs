@@ -58,6 +58,7 @@ fn what_is_said_is_what_would_change() {
         "mode = \"alert\"",
         "mode = \"enforce\"",
         &[
+            (Part::Guard, '~', "booster"),
             (Part::Rule, '~', "booster read booster"),
             (Part::Rule, '~', "booster read booster #2"),
             (Part::Rule, '~', "booster read booster #3"),

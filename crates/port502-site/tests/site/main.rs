@@ -8,4 +8,5 @@ mod keys;
 mod laws;
 mod profiles;
 mod proposal;
+mod shown;
 mod sunspec;

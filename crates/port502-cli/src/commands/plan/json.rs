@@ -57,8 +57,24 @@ enum Line<'l> {
         #[serde(skip_serializing_if = "Option::is_none")]
         rate: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
+        after: Option<AfterLine>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         readback: Option<String>,
         raw: String,
+    },
+    Conduit {
+        conduit: &'l str,
+        listen: Vec<String>,
+        devices: Vec<&'l str>,
+        mode: String,
+        refuse: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        connections: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        connections_per_client: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        requests: Option<String>,
+        share: bool,
     },
     Rule {
         conduit: &'l str,
@@ -119,6 +135,21 @@ struct WritableLine<'l> {
     at: String,
     r#type: String,
     raw: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_step: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<AfterLine>,
+}
+
+/// What has to be so before a write.
+#[derive(Serialize)]
+struct AfterLine {
+    tag: String,
+    is: i128,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    within_ms: Option<f64>,
 }
 
 fn write(out: &mut dyn Write, line: &Line<'_>) -> io::Result<()> {
@@ -156,7 +187,7 @@ pub(super) fn plan(
         writes(out, site)?;
     }
     if wanted(Part::Guard) {
-        rules(out, compiled)?;
+        rules(out, site, compiled)?;
     }
     if wanted(Part::Expected) {
         expected(out, compiled)?;
@@ -219,6 +250,11 @@ fn writes(out: &mut dyn Write, site: &Site) -> io::Result<()> {
             values,
             max_step: of.max_step,
             rate: of.rate.map(|rate| rate.to_string()),
+            after: of.after.map(|after| AfterLine {
+                tag: site.path(after.tag),
+                is: after.is.into(),
+                within_ms: after.within.map(millis),
+            }),
             readback: of.readback.map(|point| point.to_string()),
             raw: of.raw.to_string(),
         };
@@ -227,8 +263,20 @@ fn writes(out: &mut dyn Write, site: &Site) -> io::Result<()> {
     Ok(())
 }
 
-fn rules(out: &mut dyn Write, compiled: &Compiled) -> io::Result<()> {
-    for conduit in &compiled.policy.conduits {
+fn rules(out: &mut dyn Write, site: &Site, compiled: &Compiled) -> io::Result<()> {
+    for (conduit, of) in compiled.policy.conduits.iter().zip(site.conduits()) {
+        let line = Line::Conduit {
+            conduit: &conduit.name,
+            listen: of.listen.iter().map(ToString::to_string).collect(),
+            devices: of.devices.iter().map(|device| site.device(*device).name.as_str()).collect(),
+            mode: conduit.mode.to_string(),
+            refuse: conduit.refusal.to_string(),
+            connections: conduit.limits.connections,
+            connections_per_client: conduit.limits.connections_per_client,
+            requests: conduit.limits.requests.map(|rate| rate.to_string()),
+            share: of.share,
+        };
+        write(out, &line)?;
         for (at, rule) in conduit.rules.iter().enumerate() {
             let mode = rule.mode.unwrap_or(conduit.mode).to_string();
             let refuse = rule.refusal.unwrap_or(conduit.refusal).to_string();
@@ -247,11 +295,20 @@ fn rule_line<'l>(conduit: &'l str, number: usize, rule: &'l Rule, mode: String, 
         Places::Any => (None, None),
         Places::Of(places) => (Some(texts(places)), None),
         Places::Values(values) => {
+            // A rule that denies looks at the limits only.
+            let allows = rule.effect == Effect::Allow;
             let lines = values.iter().map(|value| WritableLine {
                 tag: &value.name,
                 at: Range { table: value.table, first: value.address, last: value.last() }.to_string(),
                 r#type: value.value_type.to_string(),
                 raw: value.limits.to_string(),
+                max_step: value.max_step.filter(|_| allows),
+                rate: value.rate.filter(|_| allows).map(|rate| rate.to_string()),
+                after: value.after.as_ref().filter(|_| allows).map(|after| AfterLine {
+                    tag: after.name.clone(),
+                    is: after.is,
+                    within_ms: after.within.map(millis),
+                }),
             });
             (None, Some(lines.collect()))
         }
@@ -321,4 +378,67 @@ pub(super) fn changes(out: &mut dyn Write, changes: &[Change]) -> io::Result<()>
         write(out, &Line::Change { part: change.part.name(), name: &change.name, old, new })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+mod tests {
+    use port502_site::compile::compile;
+    use port502_site::site::{Profiles, SourceFile};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const SITE: &str = r#"
+[site]
+name = "x"
+[role.operator]
+[zone.a]
+networks = ["10.0.0.0/24"]
+roles = ["operator"]
+[poll]
+zone = "a"
+[device.pump]
+connect = "tcp://10.0.1.1"
+[device.pump.tag]
+run = { at = "coil:3", write = { roles = ["operator"] } }
+speed = { at = "holding:200", scale = 0.1, range = [0, 50], write = { roles = ["operator"], max_step = 0.3, rate = "6/min", after = { tag = "run", is = 1, within = "5s" } } }
+[guard.pump]
+listen = ["tcp://0.0.0.0:502"]
+to = "pump"
+requests = "50/s"
+allow = [
+    { from = "a", do = "derived" },
+    { name = "wide", from = "a", functions = [16], at = ["holding:*"], mode = "alert", refuse = "drop" },
+]
+"#;
+
+    #[test]
+    fn all_that_decides_is_there() {
+        let files = [SourceFile { name: "site.toml", text: SITE }];
+        let site = Site::parse(&files, &Profiles::none()).unwrap();
+        let mut out = Vec::new();
+        plan(&mut out, &site, &compile(&site), &|part| matches!(part, Part::Guard | Part::Write)).unwrap();
+        let lines: Vec<Value> =
+            out.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        let of = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).collect::<Vec<_>>();
+        let after = json!({ "tag": "pump.run", "is": 1, "within_ms": 5000.0 });
+        assert_eq!(of("write")[1]["after"], after);
+        assert_eq!(of("conduit").len(), 1);
+        assert_eq!(
+            *of("conduit")[0],
+            json!({
+                "kind": "conduit", "conduit": "pump", "listen": ["tcp://0.0.0.0:502"], "devices": ["pump"],
+                "mode": "enforce", "refuse": "exception:1", "requests": "50/s", "share": false,
+            })
+        );
+        assert_eq!(
+            of("rule")[1]["writes"][1],
+            json!({
+                "tag": "pump.speed", "at": "holding:200", "type": "u16", "raw": "0 to 500", "max_step": 3.0,
+                "rate": "6/min", "after": after,
+            })
+        );
+        assert_eq!((&of("rule")[2]["mode"], &of("rule")[2]["refuse"]), (&json!("alert"), &json!("drop")));
+    }
 }

@@ -390,7 +390,7 @@ event zeek_init()
 		               Place($where="discretes", $first=0, $last=1),
 		               Place($where="input", $first=0, $last=5),
 		               Place($where="holding", $first=0, $last=0)));
-	# 2. allow zone control as role operator: unit 1, function 5, 6, 15, 16 of boiler.run at coil:0 = 0 to 1, boiler.curve at coil:1 = 0 to 1, boiler.reset at coil:2 = 0 to 1, boiler.supply_sp at holding:0 = 600 to 1000
+	# 2. allow zone control as role operator: unit 1, function 5, 6, 15, 16 of boiler.run at coil:0 = 0 to 1, boiler.curve at coil:1 = 0 to 1, boiler.reset at coil:2 = 0 to 1, boiler.supply_sp at holding:0 = 600 to 1000 (steps of 100 at most)
 	rules["boiler-conduit"] += Rule($name="write boiler", $allow=T, $clients=set(10.20.0.0/24), $units=vector(Span($first=1, $last=1)), $functions=set(5, 6, 15, 16),
 		$places=vector(Place($where="coils", $first=0, $last=0, $written=T, $limited=T, $low=0, $high=1),
 		               Place($where="coils", $first=1, $last=1, $written=T, $limited=T, $low=0, $high=1),
@@ -402,7 +402,7 @@ event zeek_init()
 		               Place($where="discretes", $first=0, $last=1),
 		               Place($where="input", $first=0, $last=5),
 		               Place($where="holding", $first=0, $last=0)));
-	# 4. allow zone operations as role operator: unit 1, function 5, 6, 15, 16 of boiler.run at coil:0 = 0 to 1, boiler.curve at coil:1 = 0 to 1, boiler.reset at coil:2 = 0 to 1, boiler.supply_sp at holding:0 = 600 to 1000
+	# 4. allow zone operations as role operator: unit 1, function 5, 6, 15, 16 of boiler.run at coil:0 = 0 to 1, boiler.curve at coil:1 = 0 to 1, boiler.reset at coil:2 = 0 to 1, boiler.supply_sp at holding:0 = 600 to 1000 (steps of 100 at most)
 	rules["boiler-conduit"] += Rule($name="write boiler", $allow=T, $clients=set(10.20.8.0/24), $units=vector(Span($first=1, $last=1)), $functions=set(5, 6, 15, 16),
 		$places=vector(Place($where="coils", $first=0, $last=0, $written=T, $limited=T, $low=0, $high=1),
 		               Place($where="coils", $first=1, $last=1, $written=T, $limited=T, $low=0, $high=1),
@@ -418,7 +418,7 @@ event zeek_init()
 		$places=vector(Place($where="coils", $first=0, $last=0),
 		               Place($where="input", $first=0, $last=3),
 		               Place($where="holding", $first=0, $last=0)));
-	# 2. allow zone control as role operator: unit 2, function 5, 6, 15, 16 of pump.run at coil:0 = 0 to 1, pump.speed_sp at holding:0 = 300 to 1000
+	# 2. allow zone control as role operator: unit 2, function 5, 6, 15, 16 of pump.run at coil:0 = 0 to 1, pump.speed_sp at holding:0 = 300 to 1000 (steps of 200 at most)
 	rules["pump-conduit"] += Rule($name="write pump", $allow=T, $clients=set(10.20.0.0/24), $units=vector(Span($first=2, $last=2)), $functions=set(5, 6, 15, 16),
 		$places=vector(Place($where="coils", $first=0, $last=0, $written=T, $limited=T, $low=0, $high=1),
 		               Place($where="holding", $first=0, $last=0, $written=T, $limited=T, $low=300, $high=1000)));
@@ -427,7 +427,7 @@ event zeek_init()
 		$places=vector(Place($where="coils", $first=0, $last=0),
 		               Place($where="input", $first=0, $last=3),
 		               Place($where="holding", $first=0, $last=0)));
-	# 4. allow zone operations as role operator: unit 2, function 5, 6, 15, 16 of pump.run at coil:0 = 0 to 1, pump.speed_sp at holding:0 = 300 to 1000
+	# 4. allow zone operations as role operator: unit 2, function 5, 6, 15, 16 of pump.run at coil:0 = 0 to 1, pump.speed_sp at holding:0 = 300 to 1000 (steps of 200 at most)
 	rules["pump-conduit"] += Rule($name="write pump", $allow=T, $clients=set(10.20.8.0/24), $units=vector(Span($first=2, $last=2)), $functions=set(5, 6, 15, 16),
 		$places=vector(Place($where="coils", $first=0, $last=0, $written=T, $limited=T, $low=0, $high=1),
 		               Place($where="holding", $first=0, $last=0, $written=T, $limited=T, $low=300, $high=1000)));
@@ -441,7 +441,7 @@ event zeek_init()
 		$places=vector(Place($where="coils", $first=0, $last=0),
 		               Place($where="input", $first=0, $last=9),
 		               Place($where="holding", $first=0, $last=3)));
-	# 2. allow zone control as role operator: unit 3, function 5, 15, 16 of substation.auto at coil:0 = 0 to 1, substation.valve_sp at holding:0-1 = 0 to 100, substation.room_sp at holding:2-3 = 16 to 23
+	# 2. allow zone control as role operator: unit 3, function 5, 15, 16 of substation.auto at coil:0 = 0 to 1, substation.valve_sp at holding:0-1 = 0 to 100, substation.room_sp at holding:2-3 = 16 to 23 (steps of 2 at most)
 	rules["substation-conduit"] += Rule($name="write substation", $allow=T, $clients=set(10.20.0.0/24), $units=vector(Span($first=3, $last=3)), $functions=set(5, 15, 16),
 		$places=vector(Place($where="coils", $first=0, $last=0, $written=T, $limited=T, $low=0, $high=1),
 		               Place($where="holding", $first=0, $last=1, $written=T, $limited=T, $low=0, $high=65535, $whole=T),
@@ -451,7 +451,7 @@ event zeek_init()
 		$places=vector(Place($where="coils", $first=0, $last=0),
 		               Place($where="input", $first=0, $last=9),
 		               Place($where="holding", $first=0, $last=3)));
-	# 4. allow zone operations as role operator: unit 3, function 5, 15, 16 of substation.auto at coil:0 = 0 to 1, substation.valve_sp at holding:0-1 = 0 to 100, substation.room_sp at holding:2-3 = 16 to 23
+	# 4. allow zone operations as role operator: unit 3, function 5, 15, 16 of substation.auto at coil:0 = 0 to 1, substation.valve_sp at holding:0-1 = 0 to 100, substation.room_sp at holding:2-3 = 16 to 23 (steps of 2 at most)
 	rules["substation-conduit"] += Rule($name="write substation", $allow=T, $clients=set(10.20.8.0/24), $units=vector(Span($first=3, $last=3)), $functions=set(5, 15, 16),
 		$places=vector(Place($where="coils", $first=0, $last=0, $written=T, $limited=T, $low=0, $high=1),
 		               Place($where="holding", $first=0, $last=1, $written=T, $limited=T, $low=0, $high=65535, $whole=T),

@@ -408,22 +408,22 @@ event zeek_init()
 		               Place($where="holding", $first=130, $last=133),
 		               Place($where="holding", $first=200, $last=202),
 		               Place($where="holding", $first=210, $last=210)));
-	# 3. allow zone control as role operator or engineer: unit 1, function 5, 6, 15, 16 of intake.run at coil:0 = 0 to 1, intake.auto at coil:1 = 0 to 1, intake.reset at coil:2 = 0 to 1, intake.speed_sp at holding:200 = 200 to 500
+	# 3. allow zone control as role operator or engineer: unit 1, function 5, 6, 15, 16 of intake.run at coil:0 = 0 to 1 (6/min at most), intake.auto at coil:1 = 0 to 1 (6/min at most), intake.reset at coil:2 = 0 to 1 (6/min at most), intake.speed_sp at holding:200 = 200 to 500 (steps of 50 at most)
 	#    for nobody who shows no certificate
-	# 4. allow zone control as role engineer: unit 1, function 6, 16 of intake.level_sp at holding:202 = 200 to 500
+	# 4. allow zone control as role engineer: unit 1, function 6, 16 of intake.level_sp at holding:202 = 200 to 500 (steps of 50 at most)
 	#    for nobody who shows no certificate
 	# 5. allow zone control: unit 2, function 2, 3, 4 at discrete:4, input:0-5, holding:10
 	rules["pumps"] += Rule($name="read filter", $allow=T, $clients=set(10.20.0.0/24), $units=vector(Span($first=2, $last=2)), $functions=set(2, 3, 4),
 		$places=vector(Place($where="discretes", $first=4, $last=4),
 		               Place($where="input", $first=0, $last=5),
 		               Place($where="holding", $first=10, $last=10)));
-	# 6. allow zone control as role engineer: unit 2, function 6, 16 of filter.state at holding:10 = 0, 1, 2
+	# 6. allow zone control as role engineer: unit 2, function 6, 16 of filter.state at holding:10 = 0, 1, 2 (while intake.running is 0)
 	#    for nobody who shows no certificate
 	# 7. allow zone control: unit 5, function 3, 4 at input:0-1, holding:0
 	rules["pumps"] += Rule($name="read dosing", $allow=T, $clients=set(10.20.0.0/24), $units=vector(Span($first=5, $last=5)), $functions=set(3, 4),
 		$places=vector(Place($where="input", $first=0, $last=1),
 		               Place($where="holding", $first=0, $last=0)));
-	# 8. allow zone control as role engineer: unit 5, function 6, 16 of dosing.chlorine_sp at holding:0 = 20 to 100
+	# 8. allow zone control as role engineer: unit 5, function 6, 16 of dosing.chlorine_sp at holding:0 = 20 to 100 (steps of 20 at most)
 	#    for nobody who shows no certificate
 	# 9. allow zone control: unit 6, function 4 at input:0-3
 	rules["pumps"] += Rule($name="read meter", $allow=T, $clients=set(10.20.0.0/24), $units=vector(Span($first=6, $last=6)), $functions=set(4),
@@ -437,26 +437,26 @@ event zeek_init()
 		               Place($where="holding", $first=130, $last=133),
 		               Place($where="holding", $first=200, $last=202),
 		               Place($where="holding", $first=210, $last=210)));
-	# 11. allow zone operators as role operator or engineer: unit 1, function 5, 6, 15, 16 of intake.run at coil:0 = 0 to 1, intake.auto at coil:1 = 0 to 1, intake.reset at coil:2 = 0 to 1, intake.speed_sp at holding:200 = 200 to 500
+	# 11. allow zone operators as role operator or engineer: unit 1, function 5, 6, 15, 16 of intake.run at coil:0 = 0 to 1 (6/min at most), intake.auto at coil:1 = 0 to 1 (6/min at most), intake.reset at coil:2 = 0 to 1 (6/min at most), intake.speed_sp at holding:200 = 200 to 500 (steps of 50 at most)
 	rules["pumps"] += Rule($name="write intake", $allow=T, $clients=set(10.20.4.0/28), $units=vector(Span($first=1, $last=1)), $functions=set(5, 6, 15, 16),
 		$places=vector(Place($where="coils", $first=0, $last=0, $written=T, $limited=T, $low=0, $high=1),
 		               Place($where="coils", $first=1, $last=1, $written=T, $limited=T, $low=0, $high=1),
 		               Place($where="coils", $first=2, $last=2, $written=T, $limited=T, $low=0, $high=1),
 		               Place($where="holding", $first=200, $last=200, $written=T, $limited=T, $low=200, $high=500)));
-	# 12. allow zone operators as role engineer: unit 1, function 6, 16 of intake.level_sp at holding:202 = 200 to 500
+	# 12. allow zone operators as role engineer: unit 1, function 6, 16 of intake.level_sp at holding:202 = 200 to 500 (steps of 50 at most)
 	#    for nobody who shows no certificate
 	# 13. allow zone operators: unit 2, function 2, 3, 4 at discrete:4, input:0-5, holding:10
 	rules["pumps"] += Rule($name="read filter", $allow=T, $clients=set(10.20.4.0/28), $units=vector(Span($first=2, $last=2)), $functions=set(2, 3, 4),
 		$places=vector(Place($where="discretes", $first=4, $last=4),
 		               Place($where="input", $first=0, $last=5),
 		               Place($where="holding", $first=10, $last=10)));
-	# 14. allow zone operators as role engineer: unit 2, function 6, 16 of filter.state at holding:10 = 0, 1, 2
+	# 14. allow zone operators as role engineer: unit 2, function 6, 16 of filter.state at holding:10 = 0, 1, 2 (while intake.running is 0)
 	#    for nobody who shows no certificate
 	# 15. allow zone operators: unit 5, function 3, 4 at input:0-1, holding:0
 	rules["pumps"] += Rule($name="read dosing", $allow=T, $clients=set(10.20.4.0/28), $units=vector(Span($first=5, $last=5)), $functions=set(3, 4),
 		$places=vector(Place($where="input", $first=0, $last=1),
 		               Place($where="holding", $first=0, $last=0)));
-	# 16. allow zone operators as role engineer: unit 5, function 6, 16 of dosing.chlorine_sp at holding:0 = 20 to 100
+	# 16. allow zone operators as role engineer: unit 5, function 6, 16 of dosing.chlorine_sp at holding:0 = 20 to 100 (steps of 20 at most)
 	#    for nobody who shows no certificate
 	# 17. allow zone operators: unit 6, function 4 at input:0-3
 	rules["pumps"] += Rule($name="read meter", $allow=T, $clients=set(10.20.4.0/28), $units=vector(Span($first=6, $last=6)), $functions=set(4),
@@ -471,19 +471,19 @@ event zeek_init()
 		$places=vector(Place($where="discretes", $first=10, $last=11),
 		               Place($where="input", $first=20, $last=23),
 		               Place($where="holding", $first=0, $last=11)));
-	# 2. allow zone control as role operator or engineer: unit 3, function 6, 16 of tank.inlet_sp at holding:10 = 0 to 1000
+	# 2. allow zone control as role operator or engineer: unit 3, function 6, 16 of tank.inlet_sp at holding:10 = 0 to 1000 (steps of 250 at most)
 	#    for nobody who shows no certificate
-	# 3. allow zone control as role engineer: unit 3, function 6, 16 of tank.outlet_sp at holding:11 = 500 to 1000
+	# 3. allow zone control as role engineer: unit 3, function 6, 16 of tank.outlet_sp at holding:11 = 500 to 1000 (steps of 250 at most)
 	#    for nobody who shows no certificate
 	# 4. allow zone operators: unit 3, function 2, 3, 4 at discrete:10-11, input:20-23, holding:0-11
 	rules["tank"] += Rule($name="read tank", $allow=T, $clients=set(10.20.4.0/28), $units=vector(Span($first=3, $last=3)), $functions=set(2, 3, 4),
 		$places=vector(Place($where="discretes", $first=10, $last=11),
 		               Place($where="input", $first=20, $last=23),
 		               Place($where="holding", $first=0, $last=11)));
-	# 5. allow zone operators as role operator or engineer: unit 3, function 6, 16 of tank.inlet_sp at holding:10 = 0 to 1000
+	# 5. allow zone operators as role operator or engineer: unit 3, function 6, 16 of tank.inlet_sp at holding:10 = 0 to 1000 (steps of 250 at most)
 	rules["tank"] += Rule($name="write tank", $allow=T, $clients=set(10.20.4.0/28), $units=vector(Span($first=3, $last=3)), $functions=set(6, 16),
 		$places=vector(Place($where="holding", $first=10, $last=10, $written=T, $limited=T, $low=0, $high=1000)));
-	# 6. allow zone operators as role engineer: unit 3, function 6, 16 of tank.outlet_sp at holding:11 = 500 to 1000
+	# 6. allow zone operators as role engineer: unit 3, function 6, 16 of tank.outlet_sp at holding:11 = 500 to 1000 (steps of 250 at most)
 	#    for nobody who shows no certificate
 
 	# guard booster: device booster
@@ -497,9 +497,9 @@ event zeek_init()
 		               Place($where="discretes", $first=0, $last=3),
 		               Place($where="holding", $first=0, $last=40),
 		               Place($where="holding", $first=900, $last=907)));
-	# 2. allow zone control as role operator or engineer: unit 4, function 5, 15, 16 of booster.run at coil:0 = 0 to 1, booster.reset at coil:1 = 0 to 1, booster.pressure_sp at holding:20-21 = 3.5 to 7
+	# 2. allow zone control as role operator or engineer: unit 4, function 5, 15, 16 of booster.run at coil:0 = 0 to 1 (6/min at most), booster.reset at coil:1 = 0 to 1 (6/min at most), booster.pressure_sp at holding:20-21 = 3.5 to 7 (steps of 0.5 at most)
 	#    for nobody who shows no certificate
-	# 3. allow zone control as role operator: unit 4, function 22 of booster.boost at holding:40 = any
+	# 3. allow zone control as role operator: unit 4, function 22 of booster.boost at holding:40:bit3 = any
 	#    for nobody who shows no certificate
 	# 4. allow zone operators: unit 4, function 1, 2, 3 at coil:0-1, discrete:0-3, holding:0-40, holding:900-907, mon-fri 06:00-18:00
 	rules["booster"] += Rule($name="read booster", $allow=T, $clients=set(10.20.4.0/28), $units=vector(Span($first=4, $last=4)), $functions=set(1, 2, 3),
@@ -507,17 +507,17 @@ event zeek_init()
 		               Place($where="discretes", $first=0, $last=3),
 		               Place($where="holding", $first=0, $last=40),
 		               Place($where="holding", $first=900, $last=907)));
-	# 5. allow zone operators as role operator or engineer: unit 4, function 5, 15, 16 of booster.run at coil:0 = 0 to 1, booster.reset at coil:1 = 0 to 1, booster.pressure_sp at holding:20-21 = 3.5 to 7, mon-fri 06:00-18:00
+	# 5. allow zone operators as role operator or engineer: unit 4, function 5, 15, 16 of booster.run at coil:0 = 0 to 1 (6/min at most), booster.reset at coil:1 = 0 to 1 (6/min at most), booster.pressure_sp at holding:20-21 = 3.5 to 7 (steps of 0.5 at most), mon-fri 06:00-18:00
 	rules["booster"] += Rule($name="write booster", $allow=T, $clients=set(10.20.4.0/28), $units=vector(Span($first=4, $last=4)), $functions=set(5, 15, 16),
 		$places=vector(Place($where="coils", $first=0, $last=0, $written=T, $limited=T, $low=0, $high=1),
 		               Place($where="coils", $first=1, $last=1, $written=T, $limited=T, $low=0, $high=1),
 		               Place($where="holding", $first=20, $last=21, $written=T, $limited=T, $low=0, $high=65535, $whole=T)));
-	# 6. allow zone operators as role operator: unit 4, function 22 of booster.boost at holding:40 = any, mon-fri 06:00-18:00
+	# 6. allow zone operators as role operator: unit 4, function 22 of booster.boost at holding:40:bit3 = any, mon-fri 06:00-18:00
 	rules["booster"] += Rule($name="write booster", $allow=T, $clients=set(10.20.4.0/28), $units=vector(Span($first=4, $last=4)), $functions=set(22),
 		$places=vector(Place($where="holding", $first=40, $last=40, $written=T, $bits=8)));
 	# 7. allow zone engineering as role engineer as subject CN=*.northfield.example: unit 4, function 1, 2, 3 at coil:0-1, discrete:0-3, holding:0-40, holding:900-907
 	#    for nobody who shows no certificate
-	# 8. allow zone engineering as role engineer as subject CN=*.northfield.example: unit 4, function 5, 15, 16 of booster.run at coil:0 = 0 to 1, booster.reset at coil:1 = 0 to 1, booster.pressure_sp at holding:20-21 = 3.5 to 7
+	# 8. allow zone engineering as role engineer as subject CN=*.northfield.example: unit 4, function 5, 15, 16 of booster.run at coil:0 = 0 to 1 (6/min at most), booster.reset at coil:1 = 0 to 1 (6/min at most), booster.pressure_sp at holding:20-21 = 3.5 to 7 (steps of 0.5 at most)
 	#    for nobody who shows no certificate
 	# 9. allow zone engineering: unit 4, function 43/14
 	rules["booster"] += Rule($name="who are you", $allow=T, $clients=set(10.20.5.0/24), $units=vector(Span($first=4, $last=4)), $functions=set(43));
