@@ -4,6 +4,7 @@
 //! All of it is pure and deterministic: the same site makes the same, in the same order, so that two of them can be
 //! compared ([`diff`]).
 
+pub mod around;
 pub mod attention;
 pub mod baseline;
 pub mod diff;

@@ -113,7 +113,7 @@ fn show_plan(
     if wanted(Part::Simulator) {
         show_simulator(out, site, compiled)?;
     }
-    for attention in attention(site, &compiled.poll) {
+    for attention in attention(site, compiled) {
         writeln!(out, "\nattention: {}", attention.text(site))?;
     }
     Ok(())

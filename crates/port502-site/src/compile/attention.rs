@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use port502_session::duration;
 
-use super::poll::PollPlan;
+use super::Compiled;
+use super::around::{Around, around};
 use crate::site::{Conduit, DeviceId, LaneId, ScanId, Site, Write};
+
+/// Tags that are named in one line; the others are counted.
+const TAGS_SHOWN_MAX: usize = 8;
 
 /// Something that deserves a look.
 #[derive(Clone, PartialEq, Debug)]
@@ -39,15 +43,17 @@ pub enum Attention {
         /// The conduits, by their places in the site.
         conduits: [usize; 2],
     },
+    /// A rule lets tags be written without their limits.
+    GoesRound(Around),
     /// It is not known where polls come from, so that they are expected from anywhere.
     PollerAnywhere,
 }
 
 /// All that deserves a look.
 #[must_use]
-pub fn attention(site: &Site, plan: &PollPlan) -> Vec<Attention> {
+pub fn attention(site: &Site, compiled: &Compiled) -> Vec<Attention> {
     let mut all = Vec::new();
-    for lane in plan.lanes() {
+    for lane in compiled.poll.lanes() {
         if lane.load > 1.0 {
             all.push(Attention::Overloaded { lane: lane.lane, load: lane.load });
             continue; // each round that is too long makes it so
@@ -77,6 +83,7 @@ pub fn attention(site: &Site, plan: &PollPlan) -> Vec<Attention> {
             all.push(Attention::GuardedTwice { device, conduits: [first, second] });
         }
     }
+    all.extend(around(site, compiled).into_iter().map(Attention::GoesRound));
     if site.poller().is_none() && !site.tags().is_empty() {
         all.push(Attention::PollerAnywhere);
     }
@@ -92,6 +99,7 @@ impl Attention {
             Attention::RoundTooLong { .. } => "round-too-long",
             Attention::Unguarded { .. } => "unguarded",
             Attention::GuardedTwice { .. } => "guarded-twice",
+            Attention::GoesRound(_) => "goes-round",
             Attention::PollerAnywhere => "poller-anywhere",
         }
     }
@@ -135,6 +143,30 @@ impl Attention {
                             "\"{name}\" is behind guard.{first} and guard.{second}, and each counts steps and "
                         )?;
                         f.write_str("rates for itself: what one lets pass the other does not see; one with two places to listen does")
+                    }
+                    Attention::GoesRound(Around { conduit, rule, name, functions, tags }) => {
+                        let conduit = site.conduits().get(*conduit).map_or("", |it| it.name.as_str());
+                        let functions: Vec<String> =
+                            functions.iter().map(|function| function.0.to_string()).collect();
+                        let shown = tags.iter().take(TAGS_SHOWN_MAX);
+                        let mut tags_shown: Vec<String> = shown
+                            .map(|(tag, keys)| format!("{} ({})", site.path(*tag), keys.join(", ")))
+                            .collect();
+                        if let Some(more) = tags.len().checked_sub(TAGS_SHOWN_MAX).filter(|more| *more > 0) {
+                            tags_shown.push(format!("{more} more"));
+                        }
+                        write!(
+                            f,
+                            "rule {} of guard.{conduit} ({name}) goes round limits of {}: ",
+                            rule + 1,
+                            tags_shown.join(", ")
+                        )?;
+                        write!(
+                            f,
+                            "what it lets function {} write need not keep to them; ",
+                            functions.join(", ")
+                        )?;
+                        f.write_str("leave these places out of it, or allow the tags with do = \"derived\"")
                     }
                     Attention::PollerAnywhere => f.write_str(
                         "the site does not say where polls come from; write zone = \"NAME\" in [poll]",

@@ -261,7 +261,7 @@ const fn bit(value_type: ValueType) -> u8 {
 }
 
 /// A tag as the guard sees it.
-fn writable(site: &Site, id: TagId) -> Option<Writable> {
+pub(super) fn writable(site: &Site, id: TagId) -> Option<Writable> {
     let tag = site.tag(id);
     let write = tag.write()?;
     Some(Writable {

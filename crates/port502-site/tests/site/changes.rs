@@ -76,7 +76,6 @@ fn what_is_said_is_what_would_change() {
 #[test]
 fn two_conduits_to_a_device_whose_steps_are_counted_deserve_a_look() {
     use port502_site::compile::attention::attention;
-    use port502_site::compile::poll;
     let text = |limit: &str| {
         format!(
             r#"
@@ -104,7 +103,7 @@ key = "a.key"
     };
     let told = |limit: &str| {
         let site = crate::example::parse(&text(limit));
-        let all = attention(&site, &poll::plan(&site));
+        let all = attention(&site, &compile(&site));
         all.iter().map(|it| format!("{} {}", it.name(), it.text(&site))).collect::<Vec<_>>()
     };
     assert_eq!(told(""), Vec::<String>::new());

@@ -1,5 +1,6 @@
 //! The site file: the example, all that can be wrong, and what it compiles to.
 
+mod around;
 mod broken;
 mod built_in;
 mod changes;

@@ -195,7 +195,7 @@ pub(super) fn plan(
     if wanted(Part::Simulator) {
         simulated(out, site, compiled)?;
     }
-    for attention in attention(site, &compiled.poll) {
+    for attention in attention(site, compiled) {
         write(out, &Line::Attention { what: attention.name(), text: attention.text(site) })?;
     }
     Ok(())
@@ -440,5 +440,6 @@ allow = [
             })
         );
         assert_eq!((&of("rule")[2]["mode"], &of("rule")[2]["refuse"]), (&json!("alert"), &json!("drop")));
+        assert_eq!(of("attention")[0]["what"], "goes-round");
     }
 }
