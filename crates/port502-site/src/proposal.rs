@@ -9,6 +9,9 @@
 //! - Where what a zone reads lies within what the tags of the site need, `do = "derived"` is proposed, and only what goes beyond is
 //!   listed. A write is within it when its tag is one register or coil and all values seen were within its limits; of wider
 //!   values the learner does not know whether they were.
+//! - What else such a tag is held to (steps, rates, sequences) is said: of what was seen it may refuse some.
+//! - Function 23 reads and writes, and a rule has one list of places for both: what it only reads is a rule of its own, with one
+//!   value, which is said.
 //! - What stops, restarts or programs a device, and functions that nobody knows, stand there as comments only, and so does
 //!   what was asked of units that are no device behind the conduit.
 
@@ -18,18 +21,23 @@ use std::net::IpAddr;
 
 use port502_inspect::Learner;
 use port502_inspect::learn::{Use, is_dangerous};
-use port502_inspect::policy::{self, Envelope, Functions, Limits, Operation, Places, Range, Refusal};
+use port502_inspect::policy::{
+    self, Envelope, Functions, Limits, Operation, Places, Range, Refusal, Writable,
+};
 use port502_session::{Instant, Target};
 use port502_wire::value::ValueType;
 use port502_wire::{FunctionCode, Table, UnitId};
 
 use crate::compile::policy::Reads;
-use crate::compile::{merged, poll};
+use crate::compile::{merged, poll, show};
 use crate::site::{Conduit, Grant, Rule, Site, ZoneId};
 use crate::sunspec::quoted;
 
 /// Clients that are named in a comment; the others are counted.
 const CLIENTS_SHOWN_MAX: usize = 8;
+
+/// Tags that are named in a comment; the others are counted.
+const TAGS_SHOWN_MAX: usize = 8;
 
 /// Registers whose values are named in a comment; the others are counted.
 const VALUES_SHOWN_MAX: usize = 8;
@@ -130,7 +138,24 @@ enum Place {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Body {
     Derived { units: Vec<u8> },
-    Listed { units: Vec<u8>, functions: Vec<Operation>, at: Vec<Range>, values: Option<(u16, u16)> },
+    Listed { units: Vec<u8>, functions: Vec<Operation>, part: Part },
+}
+
+/// Some of the places of a function.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Part {
+    at: Vec<Range>,
+    /// What each register that is written may become.
+    values: Option<(u16, u16)>,
+    /// What function 23 reads and does not write. A rule has one list of places for both, and so lets it write there too:
+    /// `values` is one value then, which is as little as can be said.
+    only_read: bool,
+}
+
+impl Part {
+    fn of(at: Vec<Range>, values: Option<(u16, u16)>) -> Self {
+        Part { at, values, only_read: false }
+    }
 }
 
 /// What was seen of it.
@@ -145,6 +170,8 @@ struct Seen {
     clients: BTreeSet<IpAddr>,
     /// By table and address: lowest, highest, largest step.
     values: BTreeMap<(Table, u16), (u16, u16, u16)>,
+    /// By tag: what else has to hold of it, and may not have held of all that was seen.
+    conditions: BTreeMap<String, Vec<String>>,
 }
 
 impl Seen {
@@ -160,6 +187,7 @@ impl Seen {
             between: one.reads.between.saturating_add(one.writes.between),
             clients: BTreeSet::from([address]),
             values,
+            conditions: BTreeMap::new(),
         }
     }
 
@@ -171,6 +199,7 @@ impl Seen {
         self.per_minute = self.per_minute.max(other.per_minute);
         self.between = self.between.saturating_add(other.between);
         self.clients.extend(&other.clients);
+        self.conditions.extend(other.conditions.clone());
         for (at, (low, high, step)) in &other.values {
             let own = self.values.entry(*at).or_insert((*low, *high, *step));
             *own = (own.0.min(*low), own.1.max(*high), own.2.max(*step));
@@ -193,8 +222,12 @@ struct Need {
     seen: Seen,
 }
 
-/// Where, and what each register that is written may become.
-type Limited = (Vec<Range>, Option<(u16, u16)>);
+impl Need {
+    /// What is read and what is written.
+    fn all(&self) -> Vec<Range> {
+        merged(self.reads.iter().chain(&self.writes).copied().collect())
+    }
+}
 
 /// The units that need it, and what was seen of them.
 type OfUnits = (BTreeSet<u8>, Option<Seen>);
@@ -253,43 +286,45 @@ fn bodies(needs: &Needs, derived: Option<&policy::Conduit>) -> Vec<(Body, Seen)>
         by_unit.entry(*unit).or_default().push((operation, need));
     }
     let (mut covered, mut covering) = (None, Vec::new());
-    // By functions, places and values: the units, and what was seen.
-    let mut listed: BTreeMap<(Vec<Operation>, Limited), OfUnits> = BTreeMap::new();
+    // By functions and places: the units, and what was seen.
+    let mut listed: BTreeMap<(Vec<Operation>, Part), OfUnits> = BTreeMap::new();
     for (unit, uses) in by_unit {
         let is_read = |operation: &Operation| READS.contains(&operation.function);
         let covers = |operation: &Operation, need: &Need| {
             derived.is_some_and(|derived| is_covered(derived, UnitId(unit), *operation, need))
         };
+        let conditions =
+            |need: &Need| derived.map(|derived| conditions(derived, UnitId(unit), need)).unwrap_or_default();
         let mut reads = uses.iter().filter(|(operation, _)| is_read(operation)).peekable();
         let fits = reads.peek().is_some() && reads.all(|(operation, need)| covers(operation, need));
         if fits {
             covering.push(unit);
         }
-        let mut own: BTreeMap<Limited, (Vec<Operation>, Option<Seen>)> = BTreeMap::new();
+        let mut own: BTreeMap<Part, (Vec<Operation>, Option<Seen>)> = BTreeMap::new();
         let (mut read_functions, mut read_at, mut read_seen) = (Vec::new(), Vec::new(), None);
         for (operation, need) in uses {
             if fits && covers(operation, need) {
-                join(&mut covered, &need.seen);
+                join(&mut covered, &Seen { conditions: conditions(need), ..need.seen.clone() });
             } else if is_read(operation) {
                 read_functions.push(*operation);
                 read_at.extend(need.reads.iter().copied());
                 join(&mut read_seen, &need.seen);
             } else {
-                for (at, values) in parts(operation.function, need) {
-                    let entry = own.entry((at, values)).or_default();
+                for part in parts(operation.function, need) {
+                    let entry = own.entry(part).or_default();
                     entry.0.push(*operation);
                     join(&mut entry.1, &need.seen);
                 }
             }
         }
         if let Some(seen) = read_seen {
-            let entry = own.entry((merged(read_at), None)).or_default();
+            let entry = own.entry(Part::of(merged(read_at), None)).or_default();
             entry.0.extend(read_functions);
             join(&mut entry.1, &seen);
         }
-        for ((at, values), (mut functions, seen)) in own {
+        for (part, (mut functions, seen)) in own {
             functions.sort_unstable();
-            let entry = listed.entry((functions, (at, values))).or_default();
+            let entry = listed.entry((functions, part)).or_default();
             entry.0.insert(unit);
             if let Some(seen) = seen {
                 join(&mut entry.1, &seen);
@@ -300,14 +335,14 @@ fn bodies(needs: &Needs, derived: Option<&policy::Conduit>) -> Vec<(Body, Seen)>
     if let Some(seen) = covered {
         bodies.push((Body::Derived { units: covering }, seen));
     }
-    bodies.extend(listed.into_iter().filter_map(|((functions, (at, values)), (units, seen))| {
-        Some((Body::Listed { units: units.into_iter().collect(), functions, at, values }, seen?))
+    bodies.extend(listed.into_iter().filter_map(|((functions, part), (units, seen))| {
+        Some((Body::Listed { units: units.into_iter().collect(), functions, part }, seen?))
     }));
     bodies
 }
 
 /// The places of one function, apart where the values that are written differ.
-fn parts(function: FunctionCode, need: &Need) -> Vec<Limited> {
+fn parts(function: FunctionCode, need: &Need) -> Vec<Part> {
     let limits = |range: &Range| -> Option<(u16, u16)> {
         let mut hull: Option<(u16, u16)> = None;
         for address in range.first..=range.last {
@@ -317,19 +352,44 @@ fn parts(function: FunctionCode, need: &Need) -> Vec<Limited> {
         }
         hull.filter(|hull| range.table == Table::HoldingRegisters && *hull != (0, u16::MAX))
     };
+    let written = || need.writes.iter().map(|range| Part::of(vec![*range], limits(range)));
     match function {
-        FunctionCode::WRITE_SINGLE_REGISTER | FunctionCode::WRITE_MULTIPLE_REGISTERS => {
-            need.writes.iter().map(|range| (vec![*range], limits(range))).collect()
-        }
+        FunctionCode::WRITE_SINGLE_REGISTER | FunctionCode::WRITE_MULTIPLE_REGISTERS => written().collect(),
         FunctionCode::READ_WRITE_MULTIPLE_REGISTERS => {
-            let all: Option<Vec<(u16, u16)>> = need.writes.iter().map(limits).collect();
-            let hull = all.and_then(|all| {
-                Some((all.iter().map(|limits| limits.0).min()?, all.iter().map(|limits| limits.1).max()?))
-            });
-            vec![(merged(need.reads.iter().chain(&need.writes).copied().collect()), hull)]
+            let mut parts: Vec<Part> = written().collect();
+            let at = without(&need.reads, &need.writes);
+            if !at.is_empty() {
+                // One of those seen: nobody knows one that does no harm.
+                let value = need.seen.values.values().map(|(low, ..)| *low).min().unwrap_or_default();
+                parts.push(Part { at, values: Some((value, value)), only_read: true });
+            }
+            parts
         }
-        _ => vec![(merged(need.reads.iter().chain(&need.writes).copied().collect()), None)],
+        _ => vec![Part::of(need.all(), None)],
     }
+}
+
+/// Ranges without what others hold of them. Both are sorted, and apart from each other.
+fn without(ranges: &[Range], others: &[Range]) -> Vec<Range> {
+    let mut rest = Vec::new();
+    for range in ranges {
+        let mut next = Some(range.first);
+        let within = |other: &&Range| {
+            other.table == range.table && other.last >= range.first && other.first <= range.last
+        };
+        for other in others.iter().filter(within) {
+            if let (Some(first), Some(last)) = (next, other.first.checked_sub(1))
+                && first <= last
+            {
+                rest.push(Range { first, last, ..*range });
+            }
+            next = other.last.checked_add(1);
+        }
+        if let Some(first) = next.filter(|first| *first <= range.last) {
+            rest.push(Range { first, ..*range });
+        }
+    }
+    rest
 }
 
 /// Whether what was seen lies within what these rules allow, whatever order it came in.
@@ -372,6 +432,25 @@ fn is_covered(derived: &policy::Conduit, unit: UnitId, operation: Operation, nee
             .iter()
             .all(|range| (range.first..=range.last).all(|address| write_within(range.table, address)))
         && !(need.reads.is_empty() && need.writes.is_empty())
+}
+
+/// What these rules demand of the tags that were written beside their limits, by tag. Whether it was so is not known: the
+/// learner does not see what a value was before, nor when each write came.
+fn conditions(derived: &policy::Conduit, unit: UnitId, need: &Need) -> BTreeMap<String, Vec<String>> {
+    let there =
+        |rule: &&policy::Rule| rule.units.iter().any(|(first, last)| (*first..=*last).contains(&unit.0));
+    let values = derived.rules.iter().filter(there).flat_map(|rule| match &rule.places {
+        Places::Values(values) => values.as_slice(),
+        _ => &[],
+    });
+    let written = |value: &&Writable| {
+        let hit = |range: &Range| {
+            range.table == value.table && range.first <= value.last() && value.address <= range.last
+        };
+        need.writes.iter().any(hit)
+    };
+    let named = values.filter(written).map(|value| (value.name.clone(), show::conditions(value)));
+    named.filter(|(_, conditions)| !conditions.is_empty()).collect()
 }
 
 /// What `do = "derived"` would allow these clients. Of somebody whom the site does not know, only what was seen is proposed.
@@ -458,10 +537,11 @@ fn write(
             "uncomment if you mean it".to_owned()
         };
         let _ = writeln!(text, "    # Seen, not allowed: {why}");
-        let at = merged(need.reads.iter().chain(&need.writes).copied().collect());
-        let body = Body::Listed { units: vec![unit], functions: vec![operation], at, values: None };
-        comment(&mut text, &need.seen, &body, when);
-        let _ = writeln!(text, "    # {},", rule(&[&from], &body, known));
+        for part in parts(operation.function, &need) {
+            let body = Body::Listed { units: vec![unit], functions: vec![operation], part };
+            comment(&mut text, &need.seen, &body, when);
+            let _ = writeln!(text, "    # {},", rule(&[&from], &body, known));
+        }
     }
     text.push_str("]\n");
     text
@@ -557,8 +637,8 @@ fn comment(text: &mut String, seen: &Seen, body: &Body, when: &dyn Fn(Instant) -
     }
     let here = |table: Table, address: u16| match body {
         Body::Derived { .. } => true,
-        Body::Listed { at, .. } => {
-            at.iter().any(|range| range.table == table && (range.first..=range.last).contains(&address))
+        Body::Listed { part, .. } => {
+            part.at.iter().any(|range| range.table == table && (range.first..=range.last).contains(&address))
         }
     };
     let values: Vec<_> = seen.values.iter().filter(|((table, address), _)| here(*table, *address)).collect();
@@ -568,6 +648,29 @@ fn comment(text: &mut String, seen: &Seen, body: &Body, when: &dyn Fn(Instant) -
     }
     if let Some(more) = values.len().checked_sub(VALUES_SHOWN_MAX).filter(|more| *more > 0) {
         let _ = writeln!(text, "    # written: {more} more");
+    }
+    if let Body::Derived { .. } = body {
+        let conditions = &seen.conditions;
+        for (tag, conditions) in conditions.iter().take(TAGS_SHOWN_MAX) {
+            let _ = writeln!(text, "    # {tag} is held to its own: {}", conditions.join(", "));
+        }
+        if let Some(more) = conditions.len().checked_sub(TAGS_SHOWN_MAX).filter(|more| *more > 0) {
+            let _ = writeln!(text, "    # and {}", counted_usize(more, "more tag"));
+        }
+        if !conditions.is_empty() {
+            text.push_str(
+                "    # What was seen beyond that will be refused, and so will be a step, or what waits for another value, as long\n    \
+                 # as the guard has not seen that value.\n",
+            );
+        }
+    }
+    if let Body::Listed { part: Part { at, values: Some((value, _)), only_read: true }, .. } = body {
+        let _ = writeln!(
+            text,
+            "    # only read: {}. A rule has one list of places for what function 23 reads and what it writes: this lets it\n    \
+             # write {value} there, too, which was not seen.",
+            show::ranges(at)
+        );
     }
 }
 
@@ -587,7 +690,7 @@ fn rule(froms: &[&From], body: &Body, known: Option<&Known<'_>>) -> String {
     }
     match body {
         Body::Derived { .. } => parts.push("do = \"derived\"".to_owned()),
-        Body::Listed { functions, at, values, .. } => {
+        Body::Listed { functions, part: Part { at, values, .. }, .. } => {
             let functions: Vec<String> = functions.iter().map(function).collect();
             parts.push(format!("functions = [{}]", functions.join(", ")));
             if !at.is_empty() {

@@ -289,7 +289,7 @@ pub fn what(rule: &Rule) -> String {
 }
 
 /// What a value has to keep to beside its limits, as it stands in registers. A rule that denies looks at none of it.
-fn conditions(value: &Writable) -> Vec<String> {
+pub(crate) fn conditions(value: &Writable) -> Vec<String> {
     let step = value.max_step.map(|step| format!("steps of {step} at most"));
     let rate = value.rate.map(|rate| format!("{rate} at most"));
     let after = value.after.as_ref().map(|after| sequence(&after.name, after.is, after.within));

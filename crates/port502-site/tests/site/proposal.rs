@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use port502_inspect::learn::is_dangerous;
 use port502_inspect::policy::{Client, Conduit, Decision, Operation};
-use port502_inspect::{Learner, Peer, Policy};
+use port502_inspect::{Engine, Learner, Moment, Peer, Policy, State, WeekMinute};
 use port502_session::Instant;
 use port502_session::server::Identity;
 use port502_site::compile::compile;
@@ -179,6 +180,85 @@ fn without_a_site_units_and_addresses_are_listed() {
     assert!(text.contains("units = 1") && !text.contains("derived"), "{text}");
 }
 
+#[test]
+fn what_function_23_only_reads_may_hardly_be_written() {
+    let both =
+        |read: u8, at: u8, value: u8| asked("192.168.7.9", 5, &[23, 0, read, 0, 2, 0, at, 0, 1, 2, 0, value]);
+    let all = [both(0, 60, 77), both(0, 60, 80), both(59, 1, 3)];
+    let site = parse(WATERWORKS);
+    // Of 0 to 1, 1 is written as well; of 59 to 60, 60 is.
+    let text = proposal(&learned(&all), &site, &site.conduits()[0], &when);
+    let policy = together(&unguarded(), &text);
+    law(&all, &unguarded(), &text, &[5]);
+    let only_read = "    # only read: holding:0, holding:59. A rule has one list of places for what function 23 reads and \
+                     what it writes: this lets it\n    # write 3 there, too, which was not seen.\n    { from = \
+                     \"192.168.7.9\", units = 5, functions = [\"ReadWriteMultipleRegisters\"], at = [\"holding:0\", \
+                     \"holding:59\"], values = [3, 3] },\n";
+    assert!(text.contains(only_read), "{text}");
+    for (at, values) in [(0, 3..=3), (59, 3..=3), (1, 3..=3), (60, 77..=80)] {
+        for value in 0..=255 {
+            let passes = both(0, at, value).judged(&policy, &policy.conduits[0]);
+            assert_eq!(passes, values.contains(&value), "{value} to {at}\n{text}");
+        }
+    }
+}
+
+/// Seen was a step from 0 to 30; the learner saw a write of 30.
+const STEPS: &str = r#"
+[site]
+name = "x"
+[role.operator]
+[zone.operators]
+networks = ["10.20.4.0/25"]
+roles = ["operator"]
+[device.pump]
+connect = "tcp://10.0.1.1"
+[device.pump.tag]
+run = { at = "coil:3", write = { roles = ["operator"] } }
+valve = { at = "coil:4", write = { roles = ["operator"], after = { tag = "run", is = 1, within = "5s" } } }
+speed = { at = "holding:200", range = [0, 50], write = { roles = ["operator"], min = 20, max = 50, max_step = 5, rate = "6/min" } }
+"#;
+
+const GUARD: &str = "[guard.pump]\nlisten = [\"tcp://0.0.0.0:502\"]\nto = \"pump\"\nallow = []\n";
+
+#[test]
+fn what_a_tag_is_held_to_is_said() {
+    let all = [
+        asked("10.20.4.2", 1, &[3, 0, 200, 0, 1]),
+        asked("10.20.4.2", 1, &[6, 0, 200, 0, 30]),
+        asked("10.20.4.2", 1, &[6, 0, 200, 0, 33]),
+        asked("10.20.4.2", 1, &[5, 0, 3, 0xFF, 0]),
+        asked("10.20.4.2", 1, &[5, 0, 4, 0xFF, 0]),
+    ];
+    let site = parse(&format!("{STEPS}{GUARD}"));
+    let text = proposal(&learned(&all), &site, &site.conduits()[0], &when);
+    let said = "    # pump.speed is held to its own: steps of 5 at most, 6/min at most\n    # pump.valve is held to its \
+                own: while pump.run is 1 for less than 5s\n    # What was seen beyond that will be refused, and so will \
+                be a step, or what waits for another value, as long\n    # as the guard has not seen that value.\n    { \
+                from = \"operators\", do = \"derived\" },\n";
+    assert!(text.contains(said), "{text}");
+    law(&all, STEPS, &text, &[1]);
+    // A device that has just started, and holds 0.
+    let refused = refused(&all, &together(STEPS, &text));
+    assert_eq!(refused, [1, 2, 4], "{text}");
+}
+
+/// Which of these a guard refuses that has just started.
+fn refused(all: &[Asked], policy: &Policy) -> Vec<usize> {
+    let mut state = State::new(Arc::new(Engine::compile(policy, &policy.conduits[0]).unwrap()));
+    let mut refused = Vec::new();
+    for (number, asked) in all.iter().enumerate() {
+        let at = Instant::ZERO + Duration::from_secs(number.try_into().unwrap());
+        let grants = state.grants(&asked.client);
+        let now = Moment { at, week: WeekMinute::default() };
+        let verdict = state.judge(&grants, now, asked.client.address, UnitId(asked.unit), &asked.request());
+        if !verdict.passes() {
+            refused.push(number);
+        }
+    }
+    refused
+}
+
 // ---- by chance ------------------------------------------------------------------------------------------------------
 
 fn any_pdu() -> impl Strategy<Value = Vec<u8>> {
@@ -264,6 +344,41 @@ proptest! {
         let site = parse(WATERWORKS);
         let text = proposal(&learned(&all), &site, &site.conduits()[0], &when);
         law(&all, &unguarded(), &text, &[1, 2, 5, 6]);
+    }
+
+    /// A guard that has just started may refuse what was seen, but nothing of which the proposal does not say so.
+    #[test]
+    fn what_is_refused_all_the_same_is_said(
+        ours in prop::collection::vec((0..5_usize, 200..501_u16), 1..40),
+        others in prop::collection::vec(any_asked(), 0..20),
+    ) {
+        let mut all = vec![asked("10.20.4.2", 1, &[3, 0, 200, 0, 3])];
+        for (which, value) in ours {
+            let [high, low] = value.to_be_bytes();
+            all.push(match which {
+                0 => asked("10.20.4.2", 1, &[6, 0, 200, high, low]),
+                1 => asked("10.20.4.2", 1, &[16, 0, 200, 0, 1, 2, high, low]),
+                coil => asked("10.20.4.2", 1, &[5, 0, u8::try_from(coil - 2).unwrap(), [0, 0xFF][usize::from(low % 2)], 0]),
+            });
+        }
+        let strangers = |one: &Asked| one.client.address.to_string() != "10.20.4.2";
+        all.extend(others.into_iter().filter(strangers));
+        let site = parse(WATERWORKS);
+        let text = proposal(&learned(&all), &site, &site.conduits()[0], &when);
+        for one in refused(&all, &together(&unguarded(), &text)).into_iter().map(|at| &all[at]) {
+            if ![1, 2, 5, 6].contains(&one.unit) || is_dangerous(one.operation()) {
+                continue;
+            }
+            let name = match one.pdu[..3] {
+                [6 | 16, 0, 200] => "speed_sp",
+                [5, 0, 0] => "run",
+                [5, 0, 1] => "auto",
+                [5, 0, 2] => "reset",
+                _ => "none that is held to anything",
+            };
+            let said = text.contains(&format!("# intake.{name} is held to its own: "));
+            prop_assert!(said && one.unit == 1, "{:?}\n{}", one, text);
+        }
     }
 
     /// The site as its operators keep to it: all of it is derived, and nothing is listed.
