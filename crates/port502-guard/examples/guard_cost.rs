@@ -9,6 +9,7 @@ use port502_inspect::policy::{
     self, Clients, Effect, Functions, Limits, Mode, Operation, Places, Policy, Range, Refusal, Rule,
 };
 use port502_inspect::{Engine, WeekMinute};
+use port502_net::client::IN_FLIGHT_MAX;
 use port502_net::gateway::{Lane, LaneOptions};
 use port502_net::{Dialler, server};
 use port502_wire::{FunctionCode, Table};
@@ -54,7 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
         let mut lane = LaneOptions::default();
-        lane.in_flight = 64;
+        (lane.in_flight, lane.inspected) = (IN_FLIGHT_MAX, true);
         lane.timekeeper = Some(timekeeper.clone());
         let within = lane.connect_timeout;
         let upstream = match Dialler::new(upstream.parse()?, within, Some(timekeeper.clone())) {
