@@ -1,14 +1,21 @@
-//! Sinks that need nothing beside the standard library: lines in a file or on the standard output, and syslog.
+//! Sinks that need nothing but files and sockets: lines in a file or on the standard output, and syslog.
+
+mod stream;
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
-use std::net::{TcpStream, ToSocketAddrs as _, UdpSocket};
+use std::net::{ToSocketAddrs as _, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::record::{Format, Line, Sink};
+use stream::Stream;
+pub use stream::{ANSWERED_WITHIN, CLOSED_WITHIN, SURE_AFTER, UNSURE_BYTES_MAX};
+
+/// A syslog server on TCP is looked at so often whether it is still there.
+pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// For a connection to a syslog server, and for what is written to it.
 pub const SYSLOG_WITHIN: Duration = Duration::from_secs(5);
@@ -84,8 +91,8 @@ impl Sink for Lines {
 /// Lines of JSON on the standard output.
 #[derive(Debug, Default)]
 pub struct StandardOutput {
-    /// Nobody reads it any more.
-    gone: bool,
+    /// Of the lines that come next, so many are there already.
+    written: usize,
 }
 
 impl Sink for StandardOutput {
@@ -97,20 +104,24 @@ impl Sink for StandardOutput {
         Format::Json
     }
 
+    /// A reader that has seen enough ends no guard; what it does not see is told as not kept, at the end, too.
     fn keep(&mut self, lines: &[Line]) -> Result<(), String> {
-        if self.gone {
-            return Ok(());
-        }
         let mut out = io::stdout().lock();
-        let written = lines.iter().try_for_each(|line| writeln!(out, "{}", line.text));
-        match written.and_then(|()| out.flush()) {
-            // A reader that has seen enough ends no guard.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.gone = true;
-                Ok(())
-            }
-            other => other.map_err(|error| error.to_string()),
+        for line in lines.iter().skip(self.written) {
+            writeln!(out, "{}", line.text).and_then(|()| out.flush()).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::BrokenPipe => "nobody reads it any more".to_owned(),
+                    _ => error.to_string(),
+                }
+            })?;
+            self.written += 1;
         }
+        self.written = 0;
+        Ok(())
+    }
+
+    fn in_part(&self) -> usize {
+        self.written
     }
 }
 
@@ -169,12 +180,13 @@ pub struct Server {
     address: SyslogAddress,
     format: Format,
     socket: Option<Socket>,
+    /// In its place, on TCP.
+    stream: Option<Stream>,
 }
 
 #[derive(Debug)]
 enum Socket {
     Udp(UdpSocket),
-    Tcp(TcpStream),
     #[cfg(unix)]
     Unix(std::os::unix::net::UnixDatagram),
 }
@@ -183,7 +195,11 @@ impl Server {
     /// It is reached when the guard begins, and again whenever there is something to say. `format` is [`Format::Syslog`] or [`Format::Cef`].
     #[must_use]
     pub fn new(address: SyslogAddress, format: Format) -> Self {
-        Server { address, format, socket: None }
+        let stream = match &address {
+            SyslogAddress::Tcp(host) => Some(Stream::new(host.clone())),
+            _ => None,
+        };
+        Server { address, format, socket: None, stream }
     }
 
     fn connect(&self) -> io::Result<Socket> {
@@ -195,11 +211,8 @@ impl Server {
                 socket.connect(address)?;
                 Ok(Socket::Udp(socket))
             }
-            SyslogAddress::Tcp(host) => {
-                let stream = TcpStream::connect_timeout(&resolve(host)?, SYSLOG_WITHIN)?;
-                stream.set_write_timeout(Some(SYSLOG_WITHIN))?;
-                Ok(Socket::Tcp(stream))
-            }
+            // It has a stream.
+            SyslogAddress::Tcp(_) => Err(ErrorKind::Unsupported.into()),
             #[cfg(unix)]
             SyslogAddress::Unix(path) => {
                 let socket = std::os::unix::net::UnixDatagram::unbound()?;
@@ -228,11 +241,6 @@ impl Server {
                     }
                 }
             }
-            Socket::Tcp(stream) => {
-                let framed: String =
-                    lines.iter().map(|line| format!("{} {}", line.text.len(), line.text)).collect();
-                stream.write_all(framed.as_bytes())?;
-            }
             #[cfg(unix)]
             Socket::Unix(socket) => {
                 for line in lines {
@@ -260,18 +268,39 @@ impl Sink for Server {
 
     /// A datagram asks for no answer: of a server on UDP only its name and the way to it are looked at.
     fn begin(&mut self) -> Result<(), String> {
-        self.socket = Some(self.connect().map_err(|error| error.to_string())?);
-        Ok(())
+        match &mut self.stream {
+            Some(stream) => stream.connect().map_err(|error| error.to_string()),
+            None => {
+                self.socket = Some(self.connect().map_err(|error| error.to_string())?);
+                Ok(())
+            }
+        }
     }
 
     fn keep(&mut self, lines: &[Line]) -> Result<(), String> {
-        let fresh = self.socket.is_none();
-        let mut sent = self.send(lines);
+        let fresh = self.socket.is_none() && self.stream.as_ref().is_none_or(|stream| !stream.is_open());
+        let mut send = || match &mut self.stream {
+            Some(stream) => stream.send(lines),
+            None => self.send(lines),
+        };
+        let mut sent = send();
         if sent.is_err() && !fresh {
             // It had been restarted, perhaps.
-            sent = self.send(lines);
+            sent = send();
         }
         sent.map_err(|error| error.to_string())
+    }
+
+    fn looks_every(&self) -> Option<Duration> {
+        self.stream.as_ref().map(|_| LOOK_EVERY)
+    }
+
+    fn owed(&self) -> u64 {
+        self.stream.as_ref().map_or(0, Stream::owed)
+    }
+
+    fn finish(&mut self) -> Result<(), String> {
+        self.stream.as_mut().map_or(Ok(()), |stream| stream.finish().map_err(|error| error.to_string()))
     }
 }
 

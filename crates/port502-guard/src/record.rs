@@ -75,6 +75,31 @@ pub trait Sink: Send + 'static {
     /// # Errors
     /// Why it could not, for people. It is asked again with the same lines, and more behind them.
     fn keep(&mut self, lines: &[Line]) -> Result<(), String>;
+
+    /// Of the lines that it failed to keep, so many from the first on are kept all the same, and not kept twice.
+    fn in_part(&self) -> usize {
+        0
+    }
+
+    /// When there is nothing to keep for so long, it is asked to keep no lines, to look whether those that it has kept have
+    /// arrived; never, where that cannot be known.
+    fn looks_every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Records that it has kept, and now knows that they may not have arrived. It keeps them again with the next lines,
+    /// even when these are none.
+    fn owed(&self) -> u64 {
+        0
+    }
+
+    /// The guard ends, and there is nothing more to keep; may block.
+    ///
+    /// # Errors
+    /// Why what it [owes](Self::owed) cannot be kept, for people.
+    fn finish(&mut self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// What happens to sinks.
@@ -357,9 +382,16 @@ impl Worker {
     fn run(mut self) {
         let (mut batch, mut pause, mut counted) = (Vec::new(), RETRY, 0);
         if let Err(error) = self.sink.begin() {
-            self.failed(&error);
+            self.failed(&error, &batch);
         }
-        while let Some(more) = self.next(&mut batch) {
+        loop {
+            let Some(more) = self.next(&mut batch) else {
+                let finished = self.sink.finish();
+                let mut queue = self.shared.queue();
+                queue.in_hand = self.sink.owed();
+                queue.error = finished.err().or(queue.error.take());
+                break;
+            };
             counted += more;
             let Err(error) = self.sink.keep(&batch) else {
                 self.kept(counted);
@@ -367,7 +399,7 @@ impl Worker {
                 (pause, counted) = (RETRY, 0);
                 continue;
             };
-            self.failed(&error);
+            self.failed(&error, &batch);
             let waited =
                 self.shared.more.wait_timeout_while(self.shared.queue(), pause, |queue| !queue.ended);
             let ended = waited.unwrap_or_else(PoisonError::into_inner).0.ended;
@@ -375,7 +407,7 @@ impl Worker {
             // At the end once more, and what is left then is the caller's to tell.
             if ended {
                 if let Err(error) = self.sink.keep(&batch) {
-                    self.shared.queue().error = Some(error);
+                    self.failed(&error, &batch);
                     break;
                 }
                 self.kept(counted);
@@ -386,10 +418,12 @@ impl Worker {
         self.shared.more.notify_all();
     }
 
-    /// Fills the batch. How many records are told in it as counts; `None` at the end.
+    /// Fills the batch, with nothing when it is time to look. How many records are told in it as counts; `None` at the
+    /// end.
     fn next(&self, batch: &mut Vec<Line>) -> Option<u64> {
+        let looks = self.sink.looks_every();
+        let mut looked = false;
         let mut queue = self.shared.queue();
-        queue.in_hand = 0;
         loop {
             let room = BATCH_MAX.saturating_sub(batch.len()).min(queue.lines.len());
             batch.extend(queue.lines.drain(..room));
@@ -401,15 +435,32 @@ impl Worker {
                     batch.extend(self.counted(conduit, reason, missed));
                 }
             }
+            queue.in_hand = self.in_hand(batch);
             if !batch.is_empty() {
-                queue.in_hand = batch.iter().map(|line| line.count).sum();
                 return Some(counted);
             }
             if queue.ended {
                 return None;
             }
-            queue = self.shared.more.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            if looked {
+                return Some(0);
+            }
+            queue = match looks {
+                None => self.shared.more.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Some(every) => {
+                    let waited = self.shared.more.wait_timeout(queue, every);
+                    let (queue, over) = waited.unwrap_or_else(PoisonError::into_inner);
+                    looked = over.timed_out();
+                    queue
+                }
+            };
         }
+    }
+
+    /// Records that the sink has not kept of these, or has to keep again.
+    fn in_hand(&self, batch: &[Line]) -> u64 {
+        let left = batch.iter().skip(self.sink.in_part()).map(|line| line.count);
+        left.sum::<u64>() + self.sink.owed()
     }
 
     fn counted(&self, conduit: Arc<str>, reason: &'static str, missed: Missed) -> Option<Line> {
@@ -438,9 +489,10 @@ impl Worker {
         }
     }
 
-    fn failed(&self, error: &str) {
+    fn failed(&self, error: &str, batch: &[Line]) {
         let was_failing = {
             let mut queue = self.shared.queue();
+            queue.in_hand = self.in_hand(batch);
             queue.error = Some(error.to_owned());
             std::mem::replace(&mut queue.failing, true)
         };
