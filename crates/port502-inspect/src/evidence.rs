@@ -296,12 +296,16 @@ impl Record<'_> {
         }
     }
 
-    /// Syslog's (RFC 5424, table 2) and CEF's.
+    /// Syslog's (RFC 5424, table 2), where less is worse, and CEF's, where 0 to 3 is low, 4 to 6 medium and 7 or 8 high.
+    ///
+    /// What passed is worse than what was refused: the device has done it, and somebody has to look after that. What was
+    /// refused has come to nothing. A count may be of both.
     const fn severity(&self) -> (u8, u8) {
         match self {
-            Record::Evidence(Evidence { event: Event { outcome: Outcome::Alerted, .. }, .. }) => (5, 5),
+            Record::Evidence(Evidence { event: Event { outcome: Outcome::Alerted, .. }, .. }) => (3, 8),
             Record::Evidence(Evidence { event: Event { outcome: Outcome::Noted, .. }, .. }) => (6, 3),
-            Record::Evidence(_) | Record::Repeats(_) => (4, 7),
+            Record::Repeats(_) => (4, 6),
+            Record::Evidence(_) => (4, 5),
         }
     }
 
@@ -404,7 +408,8 @@ impl Record<'_> {
         write!(out, "<{priority}>1 {time} {hostname} port502 {} {id} ", from.process)
     }
 
-    /// One event in ArcSight's common event format, version 0, without a line feed.
+    /// One event in ArcSight's common event format, version 0, without a line feed. Times are milliseconds since
+    /// 1970-01-01: of the forms that the format has it is the one with a time zone and a year.
     ///
     /// # Errors
     /// The buffer's.
@@ -426,7 +431,10 @@ impl Record<'_> {
                 } else {
                     write!(out, "{blank}{key}=")?;
                 }
-                plain(&mut Escaped { out, escape: Escape::Cef }, datum)
+                match datum {
+                    Datum::Time(time) => write!(out, "{}", time.as_unix_nanos() / 1_000_000),
+                    datum => plain(&mut Escaped { out, escape: Escape::Cef }, datum),
+                }
             });
         });
         result

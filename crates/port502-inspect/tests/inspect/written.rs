@@ -131,6 +131,22 @@ fn as_text(value: &Json) -> String {
     }
 }
 
+/// A time of a record as CEF has it, of the days that these tests know.
+fn millis(time: &Json) -> Option<String> {
+    let time = time.as_str()?.strip_suffix('Z')?;
+    let (day, clock) = time.split_once('T')?;
+    let days = match day {
+        "1970-01-01" => 0_u64,
+        "2026-11-18" => 20_775,
+        "2026-11-23" => 20_780,
+        "2554-07-21" => 213_503,
+        _ => panic!("{day}: how many days is that after 1970-01-01?"),
+    };
+    let (seconds, micros) = clock.split_once('.')?;
+    let seconds = seconds.split(':').fold(0, |all, part| all * 60 + part.parse::<u64>().unwrap());
+    Some(((days * 86_400 + seconds) * 1_000 + micros.parse::<u64>().ok()? / 1_000).to_string())
+}
+
 /// All three say the same.
 fn agree(record: &Record<'_>) -> Json {
     let json = json(record);
@@ -154,6 +170,10 @@ fn agree(record: &Record<'_>) -> Json {
     assert_eq!(header[..3], ["CEF:0", "port502", "guard"], "{text}");
     for facts in FIELDS {
         let Some(value) = object.get(facts.name) else { continue };
+        if let "time" | "first" | "last" = facts.name {
+            assert_eq!(Some(fields[facts.cef].trim_end()), millis(value).as_deref(), "{}", facts.name);
+            continue;
+        }
         let lines = |c: char| if c.is_control() && c != '\n' && c != '\r' { '\u{FFFD}' } else { c };
         let want: String = as_text(value).chars().map(lines).collect();
         if let Some(number) = value.as_f64() {
@@ -232,6 +252,51 @@ fn a_value_outside_its_limits() {
         "pdu": "0600c80258",
     });
     assert_eq!(got, want);
+}
+
+#[test]
+fn collectors_get_times_that_cef_knows_and_the_worse_severity_for_what_passed() {
+    let engine = Arc::new(engine());
+    let mut inline = Inline::new(Sanity::default(), peer("192.0.2.1", None));
+    let (mut state, mut output, mut seen) = (State::new(Arc::clone(&engine)), Output::default(), Vec::new());
+    let mut sink = |event: Event<'_>| {
+        let alerted = Event { outcome: Outcome::Alerted, ..event.clone() };
+        let noted = Event { outcome: Outcome::Noted, ..event.clone() };
+        for event in [event, alerted, noted] {
+            let client = SocketAddr::from(([192, 0, 2, 1], 40_000));
+            let time = Time::from_unix_nanos(AT);
+            let record = Record::Evidence(Evidence { time, engine: &engine, client, identity: None, event });
+            seen.push((line(|out| record.write_syslog(&FROM, out)), line(|out| record.write_cef(out))));
+        }
+    };
+    let adu = [0, 9, 0, 0, 0, 6, 3, 6, 0, 0, 0, 1];
+    let _ = inline.from_client(&mut state, moment(0), &adu, &mut output, &mut sink);
+    let severity = |(text, event): &(String, String)| {
+        let (header, fields) = cef(event);
+        assert_eq!(fields["rt"], "1795415597250", "{event}");
+        // Of syslog's, without its facility.
+        let priority: u8 = text[1..text.find('>').unwrap()].parse().unwrap();
+        (header[6].parse::<u8>().unwrap(), priority % 8)
+    };
+    let all: Vec<(u8, u8)> = seen.iter().map(severity).collect();
+    // Refused, passed with an alert, noted.
+    assert_eq!(all, [(5, 4), (8, 3), (3, 6)]);
+    let [time, first, last] = [0, 1, 2].map(|step| Time::from_unix_nanos(AT + step * 1_000_000_000));
+    let repeats = Repeats {
+        time,
+        conduit: "intake",
+        client: None,
+        rule: None,
+        function: None,
+        reason: "limits",
+        count: 7,
+        first,
+        last,
+    };
+    let (header, fields) = cef(&line(|out| Record::Repeats(repeats).write_cef(out)));
+    assert_eq!(header[6], "6");
+    assert_eq!((fields["rt"].as_str(), fields["start"].as_str()), ("1795415597250", "1795415598250"));
+    assert_eq!(fields["end"], "1795415599250");
 }
 
 #[test]
