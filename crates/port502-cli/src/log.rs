@@ -129,17 +129,26 @@ struct Shared {
     less: Condvar,
 }
 
+/// A line that waits.
+struct Waiting {
+    text: String,
+    /// Somebody counts on it: when nobody reads it, that is told.
+    counts: bool,
+}
+
 #[derive(Default)]
 struct Queue {
-    lines: VecDeque<String>,
+    lines: VecDeque<Waiting>,
     /// Lines that there was no room for.
     missed: u64,
     /// A line is being printed.
     busy: bool,
     /// Nothing more comes.
     ended: bool,
-    /// The reader went away: nobody misses what is not printed.
+    /// The reader went away: nobody misses what is not printed, but for what counts.
     gone: bool,
+    /// Lines that count, and that it has not read.
+    forgotten: u64,
 }
 
 impl Queue {
@@ -147,10 +156,22 @@ impl Queue {
         self.gone || self.lines.len() + lines <= LINES_MAX
     }
 
-    /// Lines that are not printed, and that somebody may read yet.
+    /// Whether there is something to be printed that somebody may read yet.
+    fn goes_on(&self) -> bool {
+        !self.gone && self.left() != 0
+    }
+
+    /// Lines that are not printed, and that somebody may read yet, or would have missed.
     fn left(&self) -> u64 {
         let waiting = u64::try_from(self.lines.len()).unwrap_or(u64::MAX);
-        if self.gone { 0 } else { waiting + self.missed + u64::from(self.busy) }
+        if self.gone { self.forgotten } else { waiting + self.missed + u64::from(self.busy) }
+    }
+
+    /// The reader went away while this was printed.
+    fn give_up(&mut self, line: Waiting) {
+        let counting = self.lines.drain(..).chain([line]).filter(|line| line.counts).count();
+        self.forgotten = u64::try_from(counting).unwrap_or(u64::MAX);
+        (self.gone, self.missed) = (true, 0);
     }
 
     fn notice(&mut self) -> Option<String> {
@@ -159,10 +180,10 @@ impl Queue {
     }
 
     /// Behind the word that lines are missing, where they are.
-    fn push(&mut self, line: String) {
+    fn push(&mut self, line: Waiting) {
         if !self.gone {
             let notice = self.notice();
-            self.lines.extend(notice);
+            self.lines.extend(notice.map(|text| Waiting { text, counts: false }));
             self.lines.push_back(line);
         }
     }
@@ -186,7 +207,7 @@ impl Printer {
     fn tell(&self, line: String) {
         let mut queue = self.0.queue();
         if queue.has_room(1) {
-            queue.push(line);
+            queue.push(Waiting { text: line, counts: false });
             self.0.more.notify_one();
         } else {
             queue.missed += 1;
@@ -197,10 +218,13 @@ impl Printer {
         let waited =
             self.0.less.wait_timeout_while(self.0.queue(), ROOM_WITHIN, |queue| !queue.has_room(lines.len()));
         let mut queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        if queue.gone {
+            return Err("nobody reads it any more".to_owned());
+        }
         if !queue.has_room(lines.len()) {
             return Err("nobody reads it".to_owned());
         }
-        lines.into_iter().for_each(|line| queue.push(line));
+        lines.into_iter().for_each(|text| queue.push(Waiting { text, counts: true }));
         self.0.more.notify_one();
         Ok(())
     }
@@ -210,7 +234,7 @@ impl Printer {
         let (queue, _) = self
             .0
             .less
-            .wait_timeout_while(self.0.queue(), PRINTED_WITHIN, |queue| queue.left() != 0)
+            .wait_timeout_while(self.0.queue(), PRINTED_WITHIN, |queue| queue.goes_on())
             .unwrap_or_else(PoisonError::into_inner);
         queue.left()
     }
@@ -227,9 +251,10 @@ fn print_all(shared: &Shared, out: &mut dyn io::Write) {
     loop {
         let mut queue = shared.queue();
         queue.busy = false;
-        let mut text = loop {
+        let line = loop {
             let next = queue.lines.pop_front();
-            if let Some(line) = next.or_else(|| queue.notice()) {
+            let notice = |text| Waiting { text, counts: false };
+            if let Some(line) = next.or_else(|| queue.notice().map(notice)) {
                 break line;
             }
             shared.less.notify_all();
@@ -241,12 +266,10 @@ fn print_all(shared: &Shared, out: &mut dyn io::Write) {
         queue.busy = true;
         drop(queue);
         shared.less.notify_all();
-        text.push('\n');
+        let text = format!("{}\n", line.text);
         // A reader that went away does not end the server.
         if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
-            let mut queue = shared.queue();
-            (queue.gone, queue.missed) = (true, 0);
-            queue.lines.clear();
+            shared.queue().give_up(line);
             shared.less.notify_all();
             return;
         }
