@@ -1,6 +1,8 @@
 //! `port502 guard`: stands where clients used to reach devices, and lets through what the site needs.
 
+mod callers;
 mod confine;
+mod files;
 mod learn;
 mod metrics;
 mod outputs;

@@ -1,11 +1,11 @@
 //! Arguments, evidence, and site files that are read again.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
 use rustix::process::Signal;
 
-use crate::site::{device, free_port, signal, site};
+use crate::site::{device, free_port, scrape, signal, site};
 use crate::support::{Folder, Running};
 
 #[test]
@@ -69,11 +69,7 @@ fn one_line_of_json_for_each_refusal_and_a_journal_of_them() {
     let read = folder.must(&format!("port502 read {at} h:200"));
     assert!(read.contains("42"), "{read}");
 
-    let address = metrics.split("http://").nth(1).unwrap().trim_end_matches("/metrics");
-    let mut scrape = TcpStream::connect(address).unwrap();
-    scrape.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let mut page = String::new();
-    scrape.read_to_string(&mut page).unwrap();
+    let page = scrape(&metrics);
     for line in [
         "port502_guard_refused_total{conduit=\"pump\"} 1",
         "port502_guard_objections_total{conduit=\"pump\",reason=\"limits\"} 1",
@@ -276,6 +272,139 @@ fn it_ends_though_nobody_reads_what_it_says() {
         refused(port, 8);
     }
     assert_eq!(ended(child), Some(1), "records are lost");
+}
+
+/// Starts a guard whose output is read up to a line with `until` in it, and refuses after that what `after` says; its exit
+/// code and what it says on the error output.
+#[track_caller]
+fn read_up_to(until: &str, arguments: &[&str], before: u32, after: u32) -> (Option<i32>, String) {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    folder.write("site.toml", &site(&target, &format!("tcp://127.0.0.1:{port}"), ""));
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = folder.command("port502", arguments);
+    command.stdout(writer).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut error = child.stderr.take().unwrap();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {}
+    refused(port, before);
+    let mut reader = BufReader::new(reader);
+    let mut line = String::new();
+    while !line.contains(until) {
+        line.clear();
+        assert_ne!(reader.read_line(&mut line).unwrap(), 0, "it never said {until:?}");
+    }
+    drop(reader);
+    refused(port, after);
+    let code = ended(child);
+    let mut text = String::new();
+    error.read_to_string(&mut text).unwrap();
+    (code, text)
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_told_of_with_what_it_has_not_seen() {
+    let (code, text) = read_up_to("{", &["guard", "site.toml", "--json", "--quiet"], 1, 4);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("the standard output fails: nobody reads it any more"), "{text}");
+    assert!(text.contains("the standard output: 4 records could not be kept: nobody reads it"), "{text}");
+    // The same of lines for people, some of which were on their way when the reader went.
+    let (code, text) = read_up_to("listening on", &["guard", "site.toml"], 0, 5);
+    assert_eq!(code, Some(1), "{text}");
+    let lost = |what: &str| {
+        let line = text.lines().find(|line| line.contains("the output: ") && line.contains(what));
+        line.map_or(0, |line| line.split(' ').find_map(|word| word.parse::<u32>().ok()).unwrap())
+    };
+    assert_eq!(lost("could not be kept") + lost("could not be printed"), 5, "{text}");
+    // Nobody is told of a reader who has missed nothing.
+    let (code, text) = read_up_to("listening on", &["guard", "site.toml"], 0, 0);
+    assert!(code == Some(0) && !text.contains("the output"), "{text}");
+}
+
+#[test]
+fn lines_about_connections_are_bounded_and_connections_are_counted_by_reason() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    folder.write("site.toml", &site(&target, &format!("tcp://127.0.0.1:{port}"), ""));
+    let arguments = ["guard", "site.toml", "--connections", "4", "--metrics", "127.0.0.1:0"];
+    let guard = Running::start(folder.command("port502", &arguments));
+    let metrics = guard.says("metrics on http://");
+    for _ in 0..300 {
+        refused(port, 1);
+    }
+    // Three quarters of the places are for one address; from elsewhere come more than there are.
+    let from = |last: u8| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let local = std::net::SocketAddr::from(([127, 0, 0, last], 0));
+        socket.bind(&local.into()).unwrap();
+        let there = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        socket.connect(&there.into()).unwrap();
+        let mut client = TcpStream::from(socket);
+        client.write_all(&[0, 1, 0, 0, 0, 2, 3, 65]).unwrap();
+        client.read_exact(&mut [0; 9]).unwrap();
+        client
+    };
+    let _clients: Vec<TcpStream> = (10..16).map(from).collect();
+    let made_room = || {
+        let page = scrape(&metrics);
+        let name = "port502_guard_closed_total{conduit=\"pump\",reason=\"made-room\"} ";
+        let line = page.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        line.map_or(0, |count| count.parse::<u32>().unwrap())
+    };
+    let until = std::time::Instant::now() + crate::support::PATIENCE;
+    while made_room() < 2 {
+        assert!(std::time::Instant::now() < until, "{}", scrape(&metrics));
+    }
+    signal(&guard, Signal::TERM);
+    let mut told = 0;
+    let line = loop {
+        let line = guard.says("connected");
+        if line.contains("more than are told") {
+            break line;
+        }
+        told += 1;
+    };
+    assert!(told == 100 && line.contains("pump: more") && line.contains("206 clients connected"), "{line}");
+}
+
+#[test]
+fn connections_to_devices_count_among_the_files_that_may_be_open() {
+    let folder = Folder::new();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    folder.write("site.toml", &site(&target, &format!("tcp://127.0.0.1:{port}"), ""));
+    let start = |limits: &str| {
+        let script = format!("{limits}; exec \"$0\" guard site.toml --connections 80");
+        Running::start(folder.command("sh", &["-c", &script, env!("CARGO_BIN_EXE_port502")]))
+    };
+    // Enough for 80 clients, and not for as many connections to the device.
+    let guard = start("ulimit -Sn 200");
+    guard.says("listening on");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", guard.child.id())).unwrap();
+    let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let soft = soft.split_whitespace().next().unwrap();
+    assert!(soft == "unlimited" || soft.parse::<u64>().unwrap() >= 288, "{limits}");
+    drop(guard);
+    // What cannot be raised is told, with what to do.
+    let guard = start("ulimit -n 200");
+    let told = guard.says("open files");
+    assert!(told.contains("need 288 open files") && told.contains("36 are taken at each"), "{told}");
+    assert!(told.contains("LimitNOFILE="), "{told}");
+    let mut clients = Vec::new();
+    for number in 0..80 {
+        let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        // Of the device: each of them has a connection to it.
+        client.write_all(&[0, 1, 0, 0, 0, 6, 3, 3, 0, 100, 0, 1]).unwrap();
+        let mut answer = [0; 11];
+        client.read_exact(&mut answer).unwrap_or_else(|error| panic!("client {number}: {error}"));
+        assert_eq!(answer[7..9], [3, 2]);
+        clients.push(client);
+        // Three quarters of the places are for one address.
+        clients.drain(..clients.len().saturating_sub(26));
+    }
 }
 
 #[test]

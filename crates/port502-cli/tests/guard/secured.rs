@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::site::{device, free_port, signal, site};
+use crate::site::{device, free_port, scrape, signal, site};
 use crate::support::{Folder, Running};
 
 fn certificates() -> Folder {
@@ -53,6 +53,32 @@ fn an_old_device_gets_authentication_and_roles() {
     // Without TLS nobody gets as far as the rules.
     let plain = folder.run(&format!("port502 read 127.0.0.1:{port} --unit 3 h:200 --timeout 20s"));
     assert!([3, 6].contains(&plain.code), "{plain:?}");
+}
+
+#[test]
+fn who_is_turned_away_is_counted_by_reason() {
+    let folder = certificates();
+    let stranger = certificates();
+    let (_device, target) = device(&folder);
+    let port = free_port();
+    folder.must("port502 cert client --name lost");
+    folder.must("port502 cert revoke pki/lost.pem");
+    folder.write("site.toml", &without_roles(&site(&target, &format!("tls://127.0.0.1:{port}"), FILES)));
+    let arguments = ["guard", "site.toml", "--metrics", "127.0.0.1:0"];
+    let guard = Running::start(folder.command("port502", &arguments));
+    let metrics = guard.says("metrics on http://");
+    let ask = |folder: &Folder, target: &str| {
+        folder.run(&format!("port502 read {target} --unit 3 h:200 --timeout 20s"));
+    };
+    ask(&folder, &format!("127.0.0.1:{port}"));
+    ask(&folder, &format!("tls://127.0.0.1:{port}?cert=pki/lost.pem"));
+    let ca = folder.0.join("pki/ca.pem");
+    ask(&stranger, &format!("tls://127.0.0.1:{port}?cert=pki/panel.pem&ca={}", ca.display()));
+    let page = scrape(&metrics);
+    for reason in ["plain-modbus", "revoked", "unknown-authority"] {
+        let line = format!("port502_guard_turned_away_total{{conduit=\"pump\",reason=\"{reason}\"}} ");
+        assert!(page.contains(&line), "{line}\n{page}");
+    }
 }
 
 #[test]

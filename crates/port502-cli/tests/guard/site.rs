@@ -1,6 +1,7 @@
 //! The site of these tests, and a guard for it.
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 
 use crate::support::{Folder, Running};
 
@@ -41,6 +42,16 @@ pub(crate) fn device(folder: &Folder) -> (Running, String) {
     let line = device.says("listening on");
     let target = line.trim_start_matches("listening on ").trim().to_owned();
     (device, target)
+}
+
+/// The page of a guard that has said where its metrics are.
+pub(crate) fn scrape(metrics: &str) -> String {
+    let address = metrics.split("http://").nth(1).unwrap().trim_end_matches("/metrics");
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    page
 }
 
 /// What the system tells a process.

@@ -260,8 +260,8 @@ fn collectors_get_times_that_cef_knows_and_the_worse_severity_for_what_passed() 
     let mut inline = Inline::new(Sanity::default(), peer("192.0.2.1", None));
     let (mut state, mut output, mut seen) = (State::new(Arc::clone(&engine)), Output::default(), Vec::new());
     let mut sink = |event: Event<'_>| {
-        let alerted = Event { outcome: Outcome::Alerted, ..event.clone() };
-        let noted = Event { outcome: Outcome::Noted, ..event.clone() };
+        let alerted = Event { outcome: Outcome::Alerted, ..event };
+        let noted = Event { outcome: Outcome::Noted, ..event };
         for event in [event, alerted, noted] {
             let client = SocketAddr::from(([192, 0, 2, 1], 40_000));
             let time = Time::from_unix_nanos(AT);

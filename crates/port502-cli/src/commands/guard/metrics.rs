@@ -12,8 +12,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::plan::Enforces;
-use super::running::Running;
+use super::callers::{Counts, Reasons};
+use super::running::{Running, Watched};
 use crate::failure::Failure;
 use crate::metrics::{self, Metrics};
 
@@ -29,7 +29,7 @@ pub(super) fn start(address: SocketAddr, running: &Running) -> Result<Metrics, F
 
 #[derive(Debug)]
 struct Snapshot {
-    conduits: Vec<(String, Enforces, Status)>,
+    conduits: Vec<Watched>,
     outputs: Vec<SinkStatus>,
 }
 
@@ -43,34 +43,50 @@ const COUNTERS: [Count; 5] = [
     ("unreachable", "Times that the device could not be reached", |status| status.unreachable),
 ];
 
+type ByReason = (&'static str, &'static str, fn(&Counts) -> &Reasons);
+
+const CONNECTIONS: [ByReason; 2] = [
+    ("turned_away", "Connections that were not let in, by reason", |counts| &counts.turned_away),
+    ("closed", "Connections that ended, by reason", |counts| &counts.closed),
+];
+
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for (name, help, count) in COUNTERS {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for (conduit, _, status) in &self.conduits {
+            for Watched { name: conduit, status, .. } in &self.conduits {
                 let labels = [("conduit", conduit.as_str())];
                 ConstCounter::new(count(status)).encode(metric.encode_family(&labels)?)?;
             }
         }
         let help = "Clients that are connected";
         let mut metric = encoder.encode_descriptor("clients", help, None, MetricType::Gauge)?;
-        for (conduit, _, status) in &self.conduits {
+        for Watched { name: conduit, status, .. } in &self.conduits {
             let labels = [("conduit", conduit.as_str())];
             let clients = i64::try_from(status.clients).unwrap_or(i64::MAX);
             ConstGauge::new(clients).encode(metric.encode_family(&labels)?)?;
         }
         let help = "Whether what no rule allows is refused (1), or passes with an alert (0)";
         let mut metric = encoder.encode_descriptor("enforcing", help, None, MetricType::Gauge)?;
-        for (conduit, enforces, _) in &self.conduits {
+        for Watched { name: conduit, enforces, .. } in &self.conduits {
             let labels = [("conduit", conduit.as_str())];
             ConstGauge::new(i64::from(enforces.is_usual())).encode(metric.encode_family(&labels)?)?;
         }
         let help = "What was refused, alerted or noted, by reason";
         let mut metric = encoder.encode_descriptor("objections", help, None, MetricType::Counter)?;
-        for (conduit, _, status) in &self.conduits {
+        for Watched { name: conduit, status, .. } in &self.conduits {
             for (reason, count) in &status.reasons {
                 let labels = [("conduit", conduit.as_str()), ("reason", *reason)];
                 ConstCounter::new(*count).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        for (name, help, reasons) in CONNECTIONS {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for Watched { name: conduit, callers, .. } in &self.conduits {
+                for (reason, count) in reasons(callers) {
+                    let labels = [("conduit", conduit.as_str()), ("reason", *reason)];
+                    ConstCounter::new(*count).encode(metric.encode_family(&labels)?)?;
+                }
             }
         }
         let help = "Records that wait for an output";

@@ -10,13 +10,15 @@ use port502_guard::{Clock, Conduit, Options, Reach, Recorder, Status, Upstream};
 use port502_inspect::WeekMinute;
 use port502_net::gateway::{Lane, LaneEvent, LaneOptions};
 use port502_net::server::{self, Server, Stop};
-use port502_net::{Dialler, Target};
+use port502_net::{Dialler, Link, Target};
 use port502_session::duration;
 use port502_site::Site;
 use port502_site::proposal::proposal;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::callers::{Callers, Counts};
+use super::files;
 use super::plan::{ConduitPlan, Enforces, Plan, To};
 use crate::failure::Failure;
 use crate::log::Log;
@@ -51,6 +53,8 @@ struct Place {
     local: Target,
     stop: Stop,
     reload: Option<server::Reload>,
+    /// At most.
+    connections: usize,
 }
 
 /// A name that may become another.
@@ -72,6 +76,7 @@ pub(crate) struct Outlook {
     places: Vec<(String, Place)>,
     log: Arc<Log>,
     requests: Arc<AtomicU64>,
+    callers: Arc<Callers>,
     timekeeper: Handle,
     connections: usize,
 }
@@ -92,33 +97,44 @@ struct New {
     label: Label,
     asked: Target,
     server: Server,
+    connections: usize,
 }
 
 impl Outlook {
     /// Reads and binds whatever `plan` needs. Nothing of it holds yet.
     pub(crate) fn prepare(&self, plan: Plan) -> Result<Prepared, Failure> {
-        let (mut servers, mut certificates) = (Vec::new(), Vec::new());
+        let (mut fresh, mut certificates, mut need) = (Vec::new(), Vec::new(), files::Need::default());
         let before: Vec<Option<String>> =
             plan.conduits.iter().map(|conduit| self.before(conduit, &plan)).collect();
         for (conduit, before) in plan.conduits.iter().zip(&before) {
+            let own = !conduit.to.shared;
             for target in &conduit.listen {
                 // A place that a conduit has now stays where it is, and only what is behind it changes.
                 let known =
                     |(name, place): &&(String, Place)| Some(name) == before.as_ref() && place.is_at(target);
                 match self.places.iter().find(known) {
                     Some((_, place)) => {
+                        need.stays(place.connections, own);
                         let certificate = place.reload.as_ref().map(|reload| reload.prepare_as(target));
                         let certificate = certificate.transpose();
                         certificates.extend(certificate.map_err(|error| Failure::other(error.to_string()))?);
                     }
                     None => {
-                        let (name, asked) = (conduit.name.clone(), target.clone());
-                        let label = Label::new(Mutex::new(name.clone()));
-                        let server = self.bind(target, &label)?;
-                        servers.push(New { name, label, asked, server });
+                        need.comes(own, target.link() == Link::Tls);
+                        fresh.push((conduit.name.clone(), target.clone()));
                     }
                 }
             }
+        }
+        let (connections, too_few) = need.connections(self.connections);
+        let mut servers = Vec::new();
+        for (name, asked) in fresh {
+            let label = Label::new(Mutex::new(name.clone()));
+            let server = self.bind(&asked, &label, connections)?;
+            servers.push(New { name, label, asked, server, connections });
+        }
+        if let Some(too_few) = too_few {
+            self.log.error(format_args!("{too_few}"));
         }
         Ok(Prepared { plan, before, servers, certificates })
     }
@@ -137,16 +153,22 @@ impl Outlook {
         same.or_else(renamed).cloned()
     }
 
-    fn bind(&self, target: &Target, label: &Label) -> Result<Server, Failure> {
+    fn bind(&self, target: &Target, label: &Label, connections: usize) -> Result<Server, Failure> {
         let mut options = server::Options::default();
-        options.connections = self.connections;
+        options.connections = connections;
         // One address alone must not keep all others out, whatever its connections wait for.
         options.per_peer = (options.connections / 4 * 3).max(1);
         options.timekeeper = Some(self.timekeeper.clone());
         let log = Arc::clone(&self.log);
         let label = Arc::clone(label);
+        let name = {
+            let label = Arc::clone(&label);
+            move || locked(&label).clone()
+        };
         let place = move || format!("{}: ", locked(&label));
-        options.observer = Some(super::super::serve::observer_of(place, log, Arc::clone(&self.requests)));
+        let requests = || Arc::clone(&self.requests);
+        let tells = super::super::serve::observer_of(place, log, requests());
+        options.observer = Some(self.callers.observer(name, requests(), tells));
         Server::bind(target, options).map_err(|error| {
             match self.places.iter().find(|(_, place)| place.local.port() == target.port()) {
                 Some((name, own)) if error.kind() == std::io::ErrorKind::AddrInUse => {
@@ -200,6 +222,7 @@ pub(crate) struct Running {
     /// Shared links, by where they lead.
     lanes: BTreeMap<String, Lane>,
     shown: Arc<Mutex<Shown>>,
+    callers: Arc<Callers>,
     requests: Arc<AtomicU64>,
     ends: mpsc::Receiver<Failure>,
     ended: mpsc::Sender<Failure>,
@@ -218,14 +241,17 @@ impl Running {
         let clock = Arc::new(Clock::new(WeekMinute::default()));
         let zone = Arc::new(Mutex::new(TimeZone::UTC));
         let shown = Arc::<Mutex<Shown>>::default();
+        let callers = Arc::<Callers>::default();
         let work = {
             let (clock, zone, shown) = (Arc::clone(&clock), Arc::clone(&zone), Arc::clone(&shown));
+            let (callers, log) = (Arc::clone(&callers), Arc::clone(&setup.log));
             async move {
                 let mut tick = tokio::time::interval(Duration::from_secs(1));
                 loop {
                     tick.tick().await;
                     clock.set_week(Plan::week(&locked(&zone)));
                     locked(&shown).tell_counted();
+                    callers.tell(&log);
                 }
             }
         };
@@ -238,6 +264,7 @@ impl Running {
             site: None,
             lanes: BTreeMap::new(),
             shown,
+            callers,
             requests: Arc::default(),
             ends,
             ended,
@@ -256,6 +283,7 @@ impl Running {
             places: places.collect(),
             log: Arc::clone(&self.setup.log),
             requests: Arc::clone(&self.requests),
+            callers: Arc::clone(&self.callers),
             timekeeper: self.setup.timekeeper.clone(),
             connections: self.setup.connections,
         }
@@ -289,6 +317,7 @@ impl Running {
                         locked(&place.label).clone_from(&conduit.name);
                     }
                     if standing.name != conduit.name {
+                        self.callers.rename(&standing.name, &conduit.name);
                         told.push(format!("{} is called {} now", standing.name, conduit.name));
                     }
                     if standing.enforces != conduit.enforces {
@@ -334,6 +363,7 @@ impl Running {
         }
         let conduits = self.standing.iter().map(|it| (it.name.clone(), it.enforces, Arc::clone(&it.conduit)));
         locked(&self.shown).conduits = conduits.collect();
+        self.callers.retain(|name| self.standing.iter().any(|standing| standing.name == name));
         Ok(told)
     }
 
@@ -415,11 +445,11 @@ impl Running {
         }
     }
 
-    fn run(&mut self, New { name, label, asked, server }: New) {
+    fn run(&mut self, New { name, label, asked, server, connections }: New) {
         let Some(standing) = self.standing.iter_mut().find(|standing| standing.name == name) else { return };
         let (stop, reload) = (server.stop_handle(), server.reload_handle());
         let local = server.target().clone();
-        standing.places.push(Place { label, asked, local: local.clone(), stop, reload });
+        standing.places.push(Place { label, asked, local: local.clone(), stop, reload, connections });
         let (conduit, ended) = (Arc::clone(&standing.conduit), self.ended.clone());
         tokio::spawn(async move {
             if let Err(error) = server.relay(conduit).await {
@@ -485,6 +515,7 @@ impl Running {
             pause.await;
         }
         conduits().for_each(|conduit| conduit.finish());
+        self.callers.tell_all(&self.setup.log);
     }
 
     /// What stands behind each place.
@@ -500,13 +531,16 @@ impl Running {
     }
 
     /// What happens on each conduit, whenever it is asked.
-    pub(crate) fn watch(&self) -> impl Fn() -> Vec<(String, Enforces, Status)> + Send + Sync + use<> {
-        let shown = Arc::clone(&self.shown);
+    pub(crate) fn watch(&self) -> impl Fn() -> Vec<Watched> + Send + Sync + use<> {
+        let (shown, callers) = (Arc::clone(&self.shown), Arc::clone(&self.callers));
         move || {
-            let status = |(name, enforces, conduit): &(String, Enforces, Arc<Conduit>)| {
-                (name.clone(), *enforces, conduit.status())
+            let watched = |(name, enforces, conduit): &(String, Enforces, Arc<Conduit>)| Watched {
+                name: name.clone(),
+                enforces: *enforces,
+                status: conduit.status(),
+                callers: callers.counts(name),
             };
-            locked(&shown).conduits.iter().map(status).collect()
+            locked(&shown).conduits.iter().map(watched).collect()
         }
     }
 
@@ -516,7 +550,7 @@ impl Running {
 
     pub(crate) fn summary(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for (name, _, status) in self.watch()() {
+        for Watched { name, status, .. } in self.watch()() {
             let mut line = format!("{name}: {}", counted(status.requests, "request"));
             line.push_str(&format!(", {} refused, {} alerted", status.refused, status.alerted));
             let words: Vec<String> =
@@ -528,6 +562,15 @@ impl Running {
         }
         lines
     }
+}
+
+/// What happens on a conduit.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) name: String,
+    pub(crate) enforces: Enforces,
+    pub(crate) status: Status,
+    pub(super) callers: Counts,
 }
 
 /// A place to listen without the paths of its files.
