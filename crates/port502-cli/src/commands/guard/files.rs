@@ -5,6 +5,9 @@ use port502_net::server::HANDSHAKES_MAX;
 /// Files beside the clients': the program's own, journal and outputs, metrics, shared links, certificates that are read.
 const OTHER_FILES: u64 = 128;
 
+/// Of so many connections one more may be there: it leaves to make room, and still has its files.
+const LEAVING: u64 = 8;
+
 /// What the places of a plan need.
 #[derive(Default)]
 pub(super) struct Need {
@@ -39,12 +42,13 @@ impl Need {
 
     fn files(&self, connections: usize) -> u64 {
         let clients = self.each.saturating_mul(wide(connections));
-        clients.saturating_add(self.taken).saturating_add(OTHER_FILES)
+        clients.saturating_add(clients / LEAVING).saturating_add(self.taken).saturating_add(OTHER_FILES)
     }
 
     /// How many connections each new place may take, of those that are wanted, when so many files may be open.
     fn fitting(&self, wanted: usize, files: u64) -> usize {
         let room = files.saturating_sub(OTHER_FILES).saturating_sub(self.taken);
+        let room = room / (LEAVING + 1) * LEAVING;
         let fit = room.checked_div(self.each).unwrap_or(u64::MAX);
         usize::try_from(fit).unwrap_or(usize::MAX).clamp(1, wanted.max(1))
     }
@@ -98,16 +102,18 @@ mod tests {
     fn a_client_takes_a_file_and_its_connection_to_the_device_another() {
         let mut own = Need::default();
         own.comes(true, false);
-        assert_eq!(own.files(2048), 4096 + OTHER_FILES);
-        check(&own, 2048, 4096 + OTHER_FILES, 2048);
-        check(&own, 2048, 4095 + OTHER_FILES, 2047);
+        // An eighth more for those that leave.
+        assert_eq!(own.files(2048), 4096 + 512 + OTHER_FILES);
+        check(&own, 2048, 4608 + OTHER_FILES, 2048);
+        check(&own, 2048, 4607 + OTHER_FILES, 2044);
         check(&own, 2048, OTHER_FILES, 1);
         let mut both = Need::default();
         both.comes(true, true);
         both.comes(false, false);
         both.stays(100, true);
-        assert_eq!(both.files(10), 30 + 64 + 200 + OTHER_FILES);
-        check(&both, 10, 29 + 64 + 200 + OTHER_FILES, 9);
+        assert_eq!(both.files(24), 72 + 9 + 64 + 200 + OTHER_FILES);
+        check(&both, 24, 81 + 64 + 200 + OTHER_FILES, 24);
+        check(&both, 24, 80 + 64 + 200 + OTHER_FILES, 21);
         // Nothing new wants nothing.
         let mut none = Need::default();
         none.stays(2048, true);
