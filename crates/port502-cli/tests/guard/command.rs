@@ -319,7 +319,7 @@ fn a_reader_that_has_seen_enough_is_told_of_with_what_it_has_not_seen() {
     };
     assert_eq!(lost("could not be kept") + lost("could not be printed"), 5, "{text}");
     // Nobody is told of a reader who has missed nothing.
-    let (code, text) = read_up_to("listening on", &["guard", "site.toml"], 0, 0);
+    let (code, text) = read_up_to("connected", &["guard", "site.toml"], 0, 0);
     assert!(code == Some(0) && !text.contains("the output"), "{text}");
 }
 
