@@ -83,6 +83,8 @@ pub struct Status {
     pub alerted: u64,
     /// Times that the device could not be reached.
     pub unreachable: u64,
+    /// Frames that came over a shared link and answer nothing that is open: no client is known that they would be for.
+    pub discarded: u64,
     /// Objections by the word of their reason, those that are not zero.
     pub reasons: Vec<(&'static str, u64)>,
 }
@@ -268,6 +270,10 @@ impl Conduit {
     pub fn status(&self) -> Status {
         let count = |counter: &AtomicU64| counter.load(Relaxed);
         let totals = locked(&self.suppressor).totals().to_vec();
+        let discarded = match self.upstream().0 {
+            Upstream::Own(_) => 0,
+            Upstream::Shared(lane) => lane.status().discarded,
+        };
         let reasons = REASONS.iter().map(|reason| reason.word).zip(totals).filter(|(_, total)| *total != 0);
         Status {
             clients: count(&self.counters.clients),
@@ -276,6 +282,7 @@ impl Conduit {
             refused: count(&self.counters.refused),
             alerted: count(&self.counters.alerted),
             unreachable: count(&self.counters.unreachable),
+            discarded,
             reasons: reasons.collect(),
         }
     }

@@ -140,6 +140,8 @@ async fn a_device_of_many_that_answers_amiss() {
         assert_eq!(stand.reason(), ("refused".into(), reason.into()), "{answer}");
         // The answer that would fit comes too late.
         device.answer_register(&asked, 5).await;
+        settle().await;
+        assert_eq!(stand.conduit.status().discarded, 1);
         client.send(&mbap(2, 3, READ)).await;
         let asked = device.asked().await;
         device.answer_register(&asked, 7).await;

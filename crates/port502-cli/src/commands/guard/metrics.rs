@@ -35,12 +35,13 @@ struct Snapshot {
 
 type Count = (&'static str, &'static str, fn(&Status) -> u64);
 
-const COUNTERS: [Count; 5] = [
+const COUNTERS: [Count; 6] = [
     ("connections", "Connections that clients made", |status| status.connections),
     ("requests", "Frames that came from clients", |status| status.requests),
     ("refused", "Transactions, connections and bytes that were kept back", |status| status.refused),
     ("alerted", "Requests that passed though a rule refuses them", |status| status.alerted),
     ("unreachable", "Times that the device could not be reached", |status| status.unreachable),
+    ("discarded", "Frames over a shared link that answer nothing", |status| status.discarded),
 ];
 
 type ByReason = (&'static str, &'static str, fn(&Counts) -> &Reasons);
