@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context as Task, Poll, Waker};
 use std::time::Duration;
 
-use port502_inspect::conduit::{Flow, Output};
+use port502_inspect::conduit::{Event, Flow, Output};
 use port502_inspect::{Inline, Peer};
 use port502_net::gateway::{Ask, Seat};
 use port502_net::server::{Arrival, Closed, Departure, Inbox, Place, Relay, Stream};
@@ -167,9 +167,7 @@ impl<T> Drop for Conversation<T> {
         let now = self.conduit.clock.now();
         {
             let (conduit, peer, identity) = (&*self.conduit, self.peer, self.identity.as_deref());
-            let mut note = |event: port502_inspect::conduit::Event<'_>| {
-                conduit.note(now, peer, identity, &event);
-            };
+            let mut note = noting(conduit, now, peer, identity);
             self.inline.close(&mut conduit.state(), now, &mut note);
         }
         self.conduit.disconnect(self.peer, self.has_place);
@@ -327,9 +325,7 @@ impl<T: Stream> Conversation<T> {
         let flow = {
             let (conduit, peer, identity) = (&*self.conduit, self.peer, self.identity.as_deref());
             let mut state = conduit.state();
-            let mut note = |event: port502_inspect::conduit::Event<'_>| {
-                conduit.note(now.at, peer, identity, &event);
-            };
+            let mut note = noting(conduit, now.at, peer, identity);
             self.inline.from_client(&mut state, now, input, output, &mut note)
         };
         self.heard = now.at;
@@ -477,9 +473,7 @@ impl<T: Stream> Conversation<T> {
                 return Ok(());
             }
             let now = conduit.clock.moment();
-            let mut note = |event: port502_inspect::conduit::Event<'_>| {
-                conduit.note(now.at, peer, identity, &event);
-            };
+            let mut note = noting(conduit, now.at, peer, identity);
             self.inline.from_server(&mut state, now, rest, output, &mut note)
         };
         if flow == Flow::Reset { Err(self.refuse(output)) } else { Ok(()) }
@@ -507,9 +501,7 @@ impl<T: Stream> Conversation<T> {
         let flow = {
             let (conduit, peer, identity) = (&*self.conduit, self.peer, self.identity.as_deref());
             let mut state = conduit.state();
-            let mut note = |event: port502_inspect::conduit::Event<'_>| {
-                conduit.note(now, peer, identity, &event);
-            };
+            let mut note = noting(conduit, now, peer, identity);
             self.inline.handle_timeout(&mut state, now, &mut note)
         };
         if flow == Flow::Reset {
@@ -534,6 +526,16 @@ impl<T: Stream> Conversation<T> {
         // A moment later rather than a moment too early.
         self.place.expect(servers + at.since(ours) + Duration::from_millis(1));
     }
+}
+
+/// Records what the inspection of a client's connection tells.
+fn noting<'c>(
+    conduit: &'c Conduit,
+    now: Instant,
+    client: SocketAddr,
+    identity: Option<&'c Identity>,
+) -> impl FnMut(Event<'_>) + 'c {
+    move |event| conduit.note(now, client, identity, &event)
 }
 
 /// How many frames, which are whole, there are.
